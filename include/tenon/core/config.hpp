@@ -1,0 +1,29 @@
+// Words for the compiler. Every TENON_ macro that headers use is defined here; none is needed by consumers.
+//
+// Instruction sets are chosen at run time (cpu/isa.hpp), so a unit built with plain -O2 holds the AVX2 code too.
+// Each function that touches a vector register says so itself: neither lambdas nor helpers inherit the attribute.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#if defined(__x86_64__) || defined(_M_X64)
+#define TENON_X86 1
+#define TENON_AVX2 __attribute__((target("avx2,fma")))
+#define TENON_AVX2_INLINE __attribute__((target("avx2,fma"), always_inline)) inline
+#else
+#define TENON_X86 0
+#endif
+
+#define TENON_INLINE __attribute__((always_inline)) inline
+#define TENON_NOINLINE __attribute__((noinline))
+#define TENON_RESTRICT __restrict__
+
+// A function that both a host and a device compiler see.
+#if defined(__CUDACC__)
+#define TENON_HD __host__ __device__
+#else
+#define TENON_HD
+#endif
+
+#define TENON_VERSION_MAJOR 0
+#define TENON_VERSION_MINOR 1
+#define TENON_VERSION_PATCH 0

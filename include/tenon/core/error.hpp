@@ -1,0 +1,29 @@
+// How the library says no at run time: one exception type, one sentence, always of the same form.
+//   [load_idx] expected 60000 labels, got 59999 (data/train-labels-idx1-ubyte)
+// The library never prints, exits or aborts. How it says no at compile time: core/require.hpp.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace tenon {
+
+class Error : public std::runtime_error {
+ public:
+  /// `[operation] message (where)`; `where` is a file or another name of the place, and may be empty.
+  Error(std::string_view operation, std::string_view message, std::string_view where = {})
+      : std::runtime_error(sentence(operation, message, where)) {}
+
+ private:
+  static std::string sentence(std::string_view operation, std::string_view message, std::string_view where) {
+    std::string s;
+    s.reserve(operation.size() + message.size() + where.size() + 6);
+    s.append("[").append(operation).append("] ").append(message);
+    if (!where.empty()) s.append(" (").append(where).append(")");
+    return s;
+  }
+};
+
+}  // namespace tenon
