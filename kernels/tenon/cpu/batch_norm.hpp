@@ -1,0 +1,366 @@
+// Batch normalisation of each channel over batch and space, as torch.nn.BatchNorm1d and 2d.
+//   x (B, S, C), gamma, beta (C) -> y (B, S, C)     S = h * w, or 1; gamma and beta may be null (1 and 0)
+//   training keeps mean and rstd = 1 / sqrt(var + eps) (C) for the backward, and moves the running statistics by
+//   `momentum`, the variance unbiased.
+// Strategy  rows are cut into at most 16 chunks, chunks into blocks of 64 rows that stay in L1: mean and M2 of a block in
+//           two passes, merged by Chan's formula, chunks in order. Sums of the backward likewise.
+// Cost      training 12 bytes an element, inference 8, backward 20: bound by memory.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstddef>
+#include <type_traits>
+
+#include "tenon/core/view.hpp"
+#include "tenon/cpu/math.hpp"
+#include "tenon/cpu/vec.hpp"
+
+namespace tenon::kernels {
+
+inline constexpr int batch_norm_chunks = 16, batch_norm_block = 64;
+
+/// Elements of T in `work`: two sums a chunk and channel, and three factors a channel.
+constexpr std::size_t batch_norm_workspace(int channels) {
+  return static_cast<std::size_t>(2 * batch_norm_chunks + 3) * static_cast<std::size_t>(channels);
+}
+
+/// Rows of a chunk: a multiple of the block, by the number of rows alone.
+constexpr std::size_t batch_norm_grain(std::size_t rows) {
+  const std::size_t blocks = (rows + batch_norm_block - 1) / batch_norm_block;
+  return (blocks + batch_norm_chunks - 1) / batch_norm_chunks * batch_norm_block;
+}
+
+/// What normalises a channel: arrays (C); gamma and beta may be null; rstd is null at inference, var in training.
+template <class T>
+struct BatchNormFactors {
+  const T *mean, *rstd, *var, *gamma, *beta;
+  T epsilon;
+};
+
+namespace portable {
+
+/// mean and m2 (C) of rows x (rows, C), blocks merged into one. Sums start at a block's first row, so that a mean far
+/// from 0 costs no digits, and equal values have variance 0.
+template <class T>
+void moments(const T* x, std::size_t rows, int channels, T* mean, T* m2) {
+  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
+    const std::size_t n = rows - done < batch_norm_block ? rows - done : batch_norm_block;
+    const T* const block = x + done * channels;
+    const T share = static_cast<T>(n) / static_cast<T>(done + n), both = static_cast<T>(done) * share;
+    for (int c = 0; c < channels; ++c) {
+      T s = 0, q = 0;
+      for (std::size_t r = 0; r < n; ++r) s += block[r * channels + c] - block[c];
+      const T mu = block[c] + s / static_cast<T>(n);
+      for (std::size_t r = 0; r < n; ++r) {
+        const T d = block[r * channels + c] - mu;
+        q += d * d;
+      }
+      const T delta = done ? mu - mean[c] : mu;
+      mean[c] = done ? mean[c] + delta * share : mu;
+      m2[c] = done ? m2[c] + q + delta * delta * both : q;
+    }
+  }
+}
+
+/// y = (x - mean) * gamma * rstd + beta; rstd from the variance where it is not given.
+template <class T>
+void normalise_rows(const T* x, std::size_t rows, int channels, const BatchNormFactors<T>& f, T* y) {
+  for (int c = 0; c < channels; ++c) {
+    const T rstd = f.rstd ? f.rstd[c] : T(1) / std::sqrt(f.var[c] + f.epsilon);
+    const T scale = f.gamma ? f.gamma[c] * rstd : rstd, shift = f.beta ? f.beta[c] : T(0), mean = f.mean[c];
+    for (std::size_t i = c; i < rows * channels; i += channels) y[i] = (x[i] - mean) * scale + shift;
+  }
+}
+
+/// sum_dy += dy, sum_dy_x += dy * (x - mean), over the rows
+template <class T>
+void gradient_sums(const T* x, const T* dy, std::size_t rows, int channels, const T* mean, T* sum_dy, T* sum_dy_x) {
+  for (int c = 0; c < channels; ++c) sum_dy[c] = sum_dy_x[c] = 0;
+  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
+    const std::size_t n = rows - done < batch_norm_block ? rows - done : batch_norm_block;
+    for (int c = 0; c < channels; ++c) {
+      T s = 0, q = 0;
+      for (std::size_t r = done; r < done + n; ++r) {
+        s += dy[r * channels + c];
+        q += dy[r * channels + c] * (x[r * channels + c] - mean[c]);
+      }
+      sum_dy[c] += s;
+      sum_dy_x[c] += q;
+    }
+  }
+}
+
+/// dx = dy * scale + (x - mean) * by_x + constant
+template <class T>
+void input_gradient(const T* x, const T* dy, std::size_t rows, int channels, const T* mean, const T* scale, const T* by_x,
+                    const T* constant, T* dx, bool add) {
+  for (std::size_t r = 0; r < rows; ++r)
+    for (int c = 0; c < channels; ++c) {
+      const std::size_t i = r * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c);
+      const T d = dy[i] * scale[c] + ((x[i] - mean[c]) * by_x[c] + constant[c]);
+      dx[i] = add ? dx[i] + d : d;
+    }
+}
+
+}  // namespace portable
+
+#if TENON_X86
+namespace avx2 {
+
+struct Moments {
+  const float* block;  // (n, channels)
+  std::size_t n, channels, done;
+  float *mean, *m2;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    // Rows by turns into four sums, which hides the latency of an addition.
+    __m256 s[4] = {}, q[4] = {};
+    const __m256 start = load(block + c, live);
+    std::size_t r = 0;
+    for (; r + 4 <= n; r += 4)
+      for (std::size_t k = 0; k < 4; ++k)
+        s[k] = _mm256_add_ps(s[k], _mm256_sub_ps(load(block + (r + k) * channels + c, live), start));
+    for (; r < n; ++r) s[0] = _mm256_add_ps(s[0], _mm256_sub_ps(load(block + r * channels + c, live), start));
+    const __m256 count = _mm256_set1_ps(static_cast<float>(n));
+    const __m256 mu =
+        _mm256_add_ps(start, _mm256_div_ps(_mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3])), count));
+    for (r = 0; r + 4 <= n; r += 4)
+      for (std::size_t k = 0; k < 4; ++k) {
+        const __m256 d = _mm256_sub_ps(load(block + (r + k) * channels + c, live), mu);
+        q[k] = _mm256_fmadd_ps(d, d, q[k]);
+      }
+    for (; r < n; ++r) {
+      const __m256 d = _mm256_sub_ps(load(block + r * channels + c, live), mu);
+      q[0] = _mm256_fmadd_ps(d, d, q[0]);
+    }
+    __m256 both = _mm256_add_ps(_mm256_add_ps(q[0], q[1]), _mm256_add_ps(q[2], q[3])), merged = mu;
+    if (done) {
+      const float share = static_cast<float>(n) / static_cast<float>(done + n);
+      const __m256 before = load(mean + c, live), delta = _mm256_sub_ps(mu, before);
+      merged = _mm256_fmadd_ps(delta, _mm256_set1_ps(share), before);
+      both = _mm256_fmadd_ps(_mm256_mul_ps(delta, delta), _mm256_set1_ps(static_cast<float>(done) * share),
+                             _mm256_add_ps(load(m2 + c, live), both));
+    }
+    store(mean + c, live, merged);
+    store(m2 + c, live, both);
+  }
+};
+
+TENON_AVX2 inline void moments(const float* x, std::size_t rows, int channels, float* mean, float* m2) {
+  const std::size_t width = static_cast<std::size_t>(channels);
+  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
+    Moments step{x + done * width, rows - done < batch_norm_block ? rows - done : batch_norm_block, width, done, mean, m2};
+    for_each_vector(0, width, step);
+  }
+}
+
+struct NormaliseBlock {
+  const float* x;  // (n, channels)
+  std::size_t n, channels;
+  const BatchNormFactors<float>& f;
+  float* y;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    const __m256 one = splat(1), mean = load(f.mean + c, live);
+    const __m256 rstd = f.rstd ? load(f.rstd + c, live)
+                               : _mm256_div_ps(one, _mm256_sqrt_ps(_mm256_add_ps(load(f.var + c, live), _mm256_set1_ps(f.epsilon))));
+    const __m256 scale = f.gamma ? _mm256_mul_ps(load(f.gamma + c, live), rstd) : rstd;
+    const __m256 shift = f.beta ? load(f.beta + c, live) : _mm256_setzero_ps();
+    for (std::size_t i = c; i < n * channels; i += channels)
+      store(y + i, live, _mm256_fmadd_ps(_mm256_sub_ps(load(x + i, live), mean), scale, shift));
+  }
+};
+
+TENON_AVX2 inline void normalise_rows(const float* x, std::size_t rows, int channels, const BatchNormFactors<float>& f,
+                                      float* y) {
+  const std::size_t width = static_cast<std::size_t>(channels);
+  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
+    const std::size_t n = rows - done < batch_norm_block ? rows - done : batch_norm_block;
+    NormaliseBlock step{x + done * width, n, width, f, y + done * width};
+    for_each_vector(0, width, step);
+  }
+}
+
+struct GradientSums {
+  const float *x, *dy;  // (n, channels)
+  std::size_t n, channels;
+  const float* mean;
+  float *sum_dy, *sum_dy_x;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    __m256 s[4] = {}, q[4] = {};
+    const __m256 mu = load(mean + c, live);
+    std::size_t r = 0;
+    for (; r + 4 <= n; r += 4)
+      for (std::size_t k = 0; k < 4; ++k) {
+        const __m256 d = load(dy + (r + k) * channels + c, live);
+        s[k] = _mm256_add_ps(s[k], d);
+        q[k] = _mm256_fmadd_ps(d, _mm256_sub_ps(load(x + (r + k) * channels + c, live), mu), q[k]);
+      }
+    for (; r < n; ++r) {
+      const __m256 d = load(dy + r * channels + c, live);
+      s[0] = _mm256_add_ps(s[0], d);
+      q[0] = _mm256_fmadd_ps(d, _mm256_sub_ps(load(x + r * channels + c, live), mu), q[0]);
+    }
+    const __m256 block_s = _mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3]));
+    const __m256 block_q = _mm256_add_ps(_mm256_add_ps(q[0], q[1]), _mm256_add_ps(q[2], q[3]));
+    store(sum_dy + c, live, _mm256_add_ps(load(sum_dy + c, live), block_s));
+    store(sum_dy_x + c, live, _mm256_add_ps(load(sum_dy_x + c, live), block_q));
+  }
+};
+
+TENON_AVX2 inline void gradient_sums(const float* x, const float* dy, std::size_t rows, int channels, const float* mean,
+                                     float* sum_dy, float* sum_dy_x) {
+  const std::size_t width = static_cast<std::size_t>(channels);
+  for (int c = 0; c < channels; ++c) sum_dy[c] = sum_dy_x[c] = 0;
+  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
+    const std::size_t n = rows - done < batch_norm_block ? rows - done : batch_norm_block;
+    GradientSums step{x + done * width, dy + done * width, n, width, mean, sum_dy, sum_dy_x};
+    for_each_vector(0, width, step);
+  }
+}
+
+struct InputGradientBlock {
+  const float *x, *dy;  // (n, channels)
+  std::size_t n, channels;
+  const float *mean, *scale, *by_x, *constant;
+  float* dx;
+  bool add;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    const __m256 mu = load(mean + c, live), s = load(scale + c, live), b = load(by_x + c, live), k = load(constant + c, live);
+    for (std::size_t i = c; i < n * channels; i += channels) {
+      __m256 d = _mm256_fmadd_ps(_mm256_sub_ps(load(x + i, live), mu), b, k);
+      d = _mm256_fmadd_ps(load(dy + i, live), s, d);
+      store(dx + i, live, add ? _mm256_add_ps(load(dx + i, live), d) : d);
+    }
+  }
+};
+
+TENON_AVX2 inline void input_gradient(const float* x, const float* dy, std::size_t rows, int channels, const float* mean,
+                                      const float* scale, const float* by_x, const float* constant, float* dx, bool add) {
+  const std::size_t width = static_cast<std::size_t>(channels);
+  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
+    const std::size_t n = rows - done < batch_norm_block ? rows - done : batch_norm_block, at = done * width;
+    InputGradientBlock step{x + at, dy + at, n, width, mean, scale, by_x, constant, dx + at, add};
+    for_each_vector(0, width, step);
+  }
+}
+
+}  // namespace avx2
+#endif
+
+/// Mean and 1 / sqrt(variance + epsilon) of each channel; moves the running statistics.
+template <class T>
+void batch_norm_statistics(Cpu& dev, const T* x, std::size_t rows, int channels, T epsilon, T momentum, T* running_mean,
+                           T* running_var, T* mean, T* rstd, T* work) {
+  const std::size_t grain = batch_norm_grain(rows), width = static_cast<std::size_t>(channels);
+  dev.parallel_chunks(rows, grain, [&](std::size_t begin, std::size_t end) {
+    T* const mine = work + begin / grain * 2 * width;  // mean (C), M2 (C)
+#if TENON_X86
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev)) return avx2::moments(x + begin * width, end - begin, channels, mine, mine + width);
+#endif
+    portable::moments(x + begin * width, end - begin, channels, mine, mine + width);
+  });
+  for (std::size_t c = 0; c < width; ++c) {
+    T mu = work[c], m2 = work[width + c];
+    for (std::size_t done = grain; done < rows; done += grain) {
+      const T* const chunk = work + done / grain * 2 * width;
+      const T n = static_cast<T>(rows - done < grain ? rows - done : grain), before = static_cast<T>(done);
+      const T delta = chunk[c] - mu;
+      mu += delta * (n / (before + n));
+      m2 += chunk[width + c] + delta * delta * (before * (n / (before + n)));
+    }
+    mean[c] = mu;
+    rstd[c] = T(1) / std::sqrt(m2 / static_cast<T>(rows) + epsilon);
+    running_mean[c] += momentum * (mu - running_mean[c]);
+    running_var[c] += momentum * (m2 / static_cast<T>(rows > 1 ? rows - 1 : 1) - running_var[c]);
+  }
+}
+
+template <class T>
+void batch_norm_normalise(Cpu& dev, const T* x, std::size_t rows, int channels, const BatchNormFactors<T>& f, T* y) {
+  const std::size_t width = static_cast<std::size_t>(channels);
+  dev.parallel_chunks(rows, batch_norm_grain(rows), [&](std::size_t begin, std::size_t end) {
+#if TENON_X86
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev)) return avx2::normalise_rows(x + begin * width, end - begin, channels, f, y + begin * width);
+#endif
+    portable::normalise_rows(x + begin * width, end - begin, channels, f, y + begin * width);
+  });
+}
+
+/// dbeta = sum of dy, dgamma = sum of dy xhat, dx = gamma rstd (dy - dbeta / n - xhat dgamma / n).
+template <class T>
+void batch_norm_gradients(Cpu& dev, const T* x, const T* dy, std::size_t rows, int channels, const T* gamma, const T* mean,
+                          const T* rstd, T* dx, bool add_dx, T* dgamma, bool add_dgamma, T* dbeta, bool add_dbeta, T* work) {
+  const std::size_t grain = batch_norm_grain(rows), width = static_cast<std::size_t>(channels);
+  T* const scale = work + static_cast<std::size_t>(2 * batch_norm_chunks) * width;  // (C)
+  T* const by_x = scale + width;                                                    // (C)
+  T* const constant = by_x + width;                                                 // (C)
+  dev.parallel_chunks(rows, grain, [&](std::size_t begin, std::size_t end) {
+    T* const mine = work + begin / grain * 2 * width;  // sum of dy (C), of dy (x - mean) (C)
+#if TENON_X86
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev))
+        return avx2::gradient_sums(x + begin * width, dy + begin * width, end - begin, channels, mean, mine, mine + width);
+#endif
+    portable::gradient_sums(x + begin * width, dy + begin * width, end - begin, channels, mean, mine, mine + width);
+  });
+  for (std::size_t c = 0; c < width; ++c) {
+    T sum_dy = work[c], sum_dy_x = work[width + c];
+    for (std::size_t done = grain; done < rows; done += grain) {
+      const T* const chunk = work + done / grain * 2 * width;
+      sum_dy += chunk[c];
+      sum_dy_x += chunk[width + c];
+    }
+    const T n = static_cast<T>(rows);
+    scale[c] = gamma ? gamma[c] * rstd[c] : rstd[c];
+    by_x[c] = -scale[c] * rstd[c] * rstd[c] * (sum_dy_x / n);
+    constant[c] = -scale[c] * (sum_dy / n);
+    if (dgamma) dgamma[c] = (add_dgamma ? dgamma[c] : T(0)) + sum_dy_x * rstd[c];
+    if (dbeta) dbeta[c] = (add_dbeta ? dbeta[c] : T(0)) + sum_dy;
+  }
+  if (!dx) return;
+  dev.parallel_chunks(rows, grain, [&](std::size_t begin, std::size_t end) {
+    const std::size_t at = begin * width;
+#if TENON_X86
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev))
+        return avx2::input_gradient(x + at, dy + at, end - begin, channels, mean, scale, by_x, constant, dx + at, add_dx);
+#endif
+    portable::input_gradient(x + at, dy + at, end - begin, channels, mean, scale, by_x, constant, dx + at, add_dx);
+  });
+}
+
+/// Training: statistics of this batch. Momentum is the share of the new value, as PyTorch's 0.1.
+template <class T, int S, int C>
+void batch_norm_forward_training(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
+                                 std::type_identity_t<In<T, C>> beta, std::type_identity_t<T> epsilon,
+                                 std::type_identity_t<T> momentum, Out<T, C> running_mean, Out<T, C> running_var,
+                                 Out<T, C> saved_mean, Out<T, C> saved_rstd, Out<T, Batch, S, C> y, Span<T> work) {
+  batch_norm_statistics(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, epsilon, momentum, running_mean.data,
+                        running_var.data, saved_mean.data, saved_rstd.data, work.data);
+  const BatchNormFactors<T> f{saved_mean.data, saved_rstd.data, nullptr, gamma.data, beta.data, epsilon};
+  batch_norm_normalise(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, f, y.data);
+}
+
+/// Inference: the running statistics.
+template <class T, int S, int C>
+void batch_norm_forward_inference(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
+                                  std::type_identity_t<In<T, C>> beta, std::type_identity_t<T> epsilon,
+                                  std::type_identity_t<In<T, C>> running_mean, std::type_identity_t<In<T, C>> running_var,
+                                  Out<T, Batch, S, C> y) {
+  const BatchNormFactors<T> f{running_mean.data, nullptr, running_var.data, gamma.data, beta.data, epsilon};
+  batch_norm_normalise(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, f, y.data);
+}
+
+/// Gradients of the training form; dx may be dy.
+template <class T, int S, int C>
+void batch_norm_backward(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
+                         std::type_identity_t<In<T, C>> saved_mean, std::type_identity_t<In<T, C>> saved_rstd,
+                         std::type_identity_t<In<T, Batch, S, C>> dy, Into<T, Batch, S, C> dx, Into<T, C> dgamma,
+                         Into<T, C> dbeta, Span<T> work) {
+  batch_norm_gradients(dev, x.data, dy.data, static_cast<std::size_t>(x.batch) * S, C, gamma.data, saved_mean.data,
+                       saved_rstd.data, dx.data, dx.add, dgamma.data, dgamma.add, dbeta.data, dbeta.add, work.data);
+}
+
+}  // namespace tenon::kernels

@@ -1,0 +1,137 @@
+// Dropout: each element is dropped with probability num / den, the others are scaled by den / (den - num).
+//   forward  x (B, ...) -> y       backward  dy (B, ...) -> dx       y may be x, dx may be dy
+// The mask is a function of (key, position of the sample in the epoch, element), so the backward draws it again instead
+// of keeping it: no memory, and no dependence on threads or on the slot in the batch.
+// Cost  8 bytes and 10 rounds of Philox for four an element.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "tenon/core/random.hpp"
+#include "tenon/core/view.hpp"
+#include "tenon/cpu/math.hpp"
+#include "tenon/cpu/vec.hpp"
+
+namespace tenon::kernels {
+
+/// Drop where the random word is below `threshold`, else multiply by `scale`.
+struct DropoutRate {
+  std::uint32_t threshold;
+  double scale;
+
+  /// 0 <= num < den
+  constexpr DropoutRate(int num, int den)
+      : threshold(static_cast<std::uint32_t>((static_cast<std::uint64_t>(num) << 32) / static_cast<std::uint64_t>(den))),
+        scale(static_cast<double>(den) / (den - num)) {}
+};
+
+namespace portable {
+
+/// y = mask * x * scale (+ y if add), elements [begin, end) of one sample; begin is a multiple of 4.
+template <class T>
+void dropout_range(const random::Key& key, std::uint64_t position, DropoutRate rate, const T* x, T* y, bool add,
+                   std::size_t begin, std::size_t end) {
+  const T scale = static_cast<T>(rate.scale);
+  for (std::size_t i = begin; i < end; i += 4) {
+    const random::Four r = key.words(position, static_cast<std::uint32_t>(i / 4));
+    for (std::size_t k = 0; k < 4 && i + k < end; ++k) {
+      const T v = r.v[k] < rate.threshold ? T(0) : x[i + k] * scale;
+      y[i + k] = add ? y[i + k] + v : v;
+    }
+  }
+}
+
+}  // namespace portable
+
+#if TENON_X86
+namespace avx2 {
+
+struct Products {
+  __m256i low, high;
+};
+/// The 64-bit products of 8 lanes with m.
+TENON_AVX2_INLINE Products multiply(__m256i x, __m256i m) {
+  const __m256i even = _mm256_mul_epu32(x, m), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), m);
+  return {_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa), _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)};
+}
+
+/// Elements [begin, end) of one sample, 32 at a time: 8 counters side by side, laid out as in random::Key::words.
+TENON_AVX2 inline void dropout_range(const random::Key& key, std::uint64_t position, DropoutRate rate, const float* x, float* y,
+                                     bool add, std::size_t begin, std::size_t end) {
+  const std::uint32_t low = static_cast<std::uint32_t>(position), high = static_cast<std::uint32_t>(position >> 32);
+  const std::uint32_t use = (static_cast<std::uint32_t>(key.use) << 28) | key.layer;
+  const __m256i m0 = _mm256_set1_epi32(static_cast<int>(0xD2511F53u)), m1 = _mm256_set1_epi32(static_cast<int>(0xCD9E8D57u));
+  const __m256i sign = _mm256_set1_epi32(static_cast<int>(0x80000000u));  // turns an unsigned comparison into a signed one
+  const __m256i threshold = _mm256_xor_si256(_mm256_set1_epi32(static_cast<int>(rate.threshold)), sign);
+  const __m256 scale = splat(rate.scale);
+  std::size_t i = begin;
+  for (; i + 32 <= end; i += 32) {
+    __m256i c0 = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(i / 4)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    __m256i c1 = _mm256_set1_epi32(static_cast<int>(low));
+    __m256i c2 = _mm256_set1_epi32(static_cast<int>(key.step));
+    __m256i c3 = _mm256_set1_epi32(static_cast<int>(use));
+    std::uint32_t k0 = static_cast<std::uint32_t>(key.seed) ^ (high * 0x85EBCA6Bu), k1 = static_cast<std::uint32_t>(key.seed >> 32);
+    for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
+      const Products p0 = multiply(c0, m0), p1 = multiply(c2, m1);
+      c0 = _mm256_xor_si256(_mm256_xor_si256(p1.high, c1), _mm256_set1_epi32(static_cast<int>(k0)));
+      c2 = _mm256_xor_si256(_mm256_xor_si256(p0.high, c3), _mm256_set1_epi32(static_cast<int>(k1)));
+      c1 = p1.low;
+      c3 = p0.low;
+    }
+    // Lane j of c0 .. c3 is block j; the elements want each block's four words together.
+    const __m256i t0 = _mm256_unpacklo_epi32(c0, c1), t1 = _mm256_unpackhi_epi32(c0, c1);
+    const __m256i t2 = _mm256_unpacklo_epi32(c2, c3), t3 = _mm256_unpackhi_epi32(c2, c3);
+    const __m256i u0 = _mm256_unpacklo_epi64(t0, t2), u1 = _mm256_unpackhi_epi64(t0, t2);  // blocks 0 and 4, 1 and 5
+    const __m256i u2 = _mm256_unpacklo_epi64(t1, t3), u3 = _mm256_unpackhi_epi64(t1, t3);  // 2 and 6, 3 and 7
+    const __m256i words[4] = {_mm256_permute2x128_si256(u0, u1, 0x20), _mm256_permute2x128_si256(u2, u3, 0x20),
+                              _mm256_permute2x128_si256(u0, u1, 0x31), _mm256_permute2x128_si256(u2, u3, 0x31)};
+    for (std::size_t k = 0; k < 4; ++k) {
+      const __m256i drop = _mm256_cmpgt_epi32(threshold, _mm256_xor_si256(words[k], sign));
+      const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + i + 8 * k), scale);
+      const __m256 v = _mm256_andnot_ps(_mm256_castsi256_ps(drop), scaled);
+      _mm256_storeu_ps(y + i + 8 * k, add ? _mm256_add_ps(_mm256_loadu_ps(y + i + 8 * k), v) : v);
+    }
+  }
+  if (i < end) portable::dropout_range(key, position, rate, x, y, add, i, end);
+}
+
+}  // namespace avx2
+#endif
+
+template <class T>
+void dropout_samples(Cpu& dev, const random::Key& key, std::uint64_t first, DropoutRate rate, const T* x, T* y, bool add,
+                     int batch, std::size_t sample) {
+  const std::size_t grain = 4096 / sample + 1;  // samples a task
+  dev.parallel_chunks(static_cast<std::size_t>(batch), grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t b = begin; b < end; ++b) {
+      const T* const from = x + b * sample;
+      T* const to = y + b * sample;
+#if TENON_X86
+      if constexpr (std::is_same_v<T, float>)
+        if (takes_avx2<T>(dev)) {
+          avx2::dropout_range(key, first + b, rate, from, to, add, 0, sample);
+          continue;
+        }
+#endif
+      portable::dropout_range(key, first + b, rate, from, to, add, 0, sample);
+    }
+  });
+}
+
+/// `first` is the position in the epoch of the batch's first sample; `key` holds seed, layer and step.
+template <class T, int... D>
+void dropout_forward(Cpu& dev, const random::Key& key, std::uint64_t first, std::type_identity_t<In<T, D...>> x, int num,
+                     int den, Out<T, D...> y) {
+  dropout_samples(dev, key, first, DropoutRate(num, den), x.data, y.data, false, y.batch, Out<T, D...>::sample);
+}
+
+template <class T, int... D>
+void dropout_backward(Cpu& dev, const random::Key& key, std::uint64_t first, std::type_identity_t<In<T, D...>> dy,
+                      int num, int den, Into<T, D...> dx) {
+  if (dx) dropout_samples(dev, key, first, DropoutRate(num, den), dy.data, dx.data, dx.add, dx.batch, Out<T, D...>::sample);
+}
+
+}  // namespace tenon::kernels

@@ -1,0 +1,137 @@
+// Work on one element at a time: addition, accumulation, and the three words with which a user's layer is written.
+//   add_forward   a, b (B, ...) -> y = a + b            accumulate   dy (B, ...) -> dx = dy, or dx += dy
+//   for_each_element(dev, n, f)     f(i) for i in [0, n)
+//   elementwise(dev, y, f)          y[i] = f(i); for an Into view: nothing if null, += if it adds
+//   sum(dev, n, f)                  the sum of f(i) over [0, n) in double, in an order fixed by n alone
+// Cost  12 and 8 bytes an element, bound by memory.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+
+#include "tenon/core/view.hpp"
+#include "tenon/cpu/vec.hpp"
+
+namespace tenon::kernels {
+
+inline constexpr std::size_t elementwise_grain = 16384;  // elements a task: 64 KiB of floats, some microseconds
+
+/// How a reduction over n elements is cut: by n alone, into at most 64 chunks of at least 4096.
+struct Chunks {
+  static constexpr int most = 64;
+  std::size_t n, grain;
+  int count;
+
+  constexpr explicit Chunks(std::size_t elements, std::size_t least = 4096)
+      : n(elements),
+        grain(elements <= least * most ? least : ((elements + most - 1) / most + 63) / 64 * 64),
+        count(static_cast<int>((elements + grain - 1) / grain)) {}
+  constexpr std::size_t begin(int chunk) const { return static_cast<std::size_t>(chunk) * grain; }
+  constexpr std::size_t end(int chunk) const { return begin(chunk) + grain < n ? begin(chunk) + grain : n; }
+};
+
+/// Adds `count` values in a binary tree whose shape depends on count alone; the result is in v[0].
+template <class T>
+inline T tree_sum(T* v, int count) {
+  if (count == 0) return T{};
+  for (int width = 1; width < count; width *= 2)
+    for (int i = 0; i + width < count; i += 2 * width) v[i] = v[i] + v[i + width];
+  return v[0];
+}
+
+/// f(i) for every i in [0, n), shared among the threads: f may write only what belongs to i.
+template <class F>
+void for_each_element(Cpu& dev, std::size_t n, const F& f) {
+  dev.parallel_chunks(n, elementwise_grain, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t i = begin; i < end; ++i) f(i);
+  });
+}
+
+/// y[i] = f(i).
+template <class T, int... D, class F>
+void elementwise(Cpu& dev, Out<T, D...> y, const F& f) {
+  for_each_element(dev, y.size(), [&](std::size_t i) { y.data[i] = static_cast<T>(f(i)); });
+}
+
+/// dx[i] = f(i), or dx[i] += f(i) if dx adds, or nothing if nobody asks for dx.
+template <class T, int... D, class F>
+void elementwise(Cpu& dev, Into<T, D...> dx, const F& f) {
+  if (!dx) return;
+  if (dx.add)
+    for_each_element(dev, dx.size(), [&](std::size_t i) { dx.data[i] += static_cast<T>(f(i)); });
+  else
+    for_each_element(dev, dx.size(), [&](std::size_t i) { dx.data[i] = static_cast<T>(f(i)); });
+}
+
+/// The sum of f(i) over [0, n): in double, with the same bits for any number of threads.
+template <class F>
+double sum(Cpu& dev, std::size_t n, const F& f) {
+  const Chunks chunks(n);
+  double partial[Chunks::most];
+  dev.parallel(chunks.count, [&](int chunk, int) {
+    double lane[4] = {};  // four sums side by side hide the latency of an addition
+    std::size_t i = chunks.begin(chunk);
+    const std::size_t end = chunks.end(chunk);
+    for (; i + 4 <= end; i += 4)
+      for (std::size_t k = 0; k < 4; ++k) lane[k] += static_cast<double>(f(i + k));
+    for (; i < end; ++i) lane[i % 4] += static_cast<double>(f(i));
+    partial[chunk] = (lane[0] + lane[2]) + (lane[1] + lane[3]);
+  });
+  return tree_sum(partial, chunks.count);
+}
+
+namespace portable {
+
+template <class T>
+void add_range(const T* a, const T* b, T* y, std::size_t begin, std::size_t end) {
+  for (std::size_t i = begin; i < end; ++i) y[i] = a[i] + b[i];
+}
+
+}  // namespace portable
+
+#if TENON_X86
+namespace avx2 {
+
+struct Add {
+  const float *a, *b;
+  float* y;
+  TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
+    store(y + i, live, _mm256_add_ps(load(a + i, live), load(b + i, live)));
+  }
+};
+
+TENON_AVX2 inline void add_range(const float* a, const float* b, float* y, std::size_t begin, std::size_t end) {
+  Add step{a, b, y};
+  for_each_vector(begin, end, step);
+}
+
+}  // namespace avx2
+#endif
+
+/// y = a + b; y may be a or b.
+template <class T, int... D>
+void add_forward(Cpu& dev, std::type_identity_t<In<T, D...>> a, std::type_identity_t<In<T, D...>> b, Out<T, D...> y) {
+  dev.parallel_chunks(y.size(), elementwise_grain, [&](std::size_t begin, std::size_t end) {
+#if TENON_X86
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev)) return avx2::add_range(a.data, b.data, y.data, begin, end);
+#endif
+    portable::add_range(a.data, b.data, y.data, begin, end);
+  });
+}
+
+/// dx = dy, or dx += dy if dx adds, or nothing if nobody asks for dx.
+template <class T, int... D>
+void accumulate(Cpu& dev, std::type_identity_t<In<T, D...>> dy, Into<T, D...> dx) {
+  if (!dx) return;
+  if (dx.add) {
+    add_forward(dev, dx, dy, Out<T, D...>(dx));
+  } else if (dx.data != dy.data) {
+    dev.parallel_chunks(dx.size(), elementwise_grain, [&](std::size_t begin, std::size_t end) {
+      __builtin_memcpy(dx.data + begin, dy.data + begin, (end - begin) * sizeof(T));
+    });
+  }
+}
+
+}  // namespace tenon::kernels

@@ -1,0 +1,110 @@
+// Gathering a batch from a resident data set: order, augmentation, normalisation, layout, in one visit to the bytes.
+//   images (N, H, W, C) or planar (N, C, H, W), bytes   ->   x (B, ...), channels-last, or planar if asked
+//   labels (N), bytes                                   ->   y (B), int32
+//   row b is the sample order(first + b), changed as augmentation.draw(first + b) says, each value pixel * scale + offset
+// Strategy  a task owns 8 samples; a row of pixels that stays in order is widened eight bytes at a time.
+// Cost      5 bytes a value.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+
+#include "tenon/core/arguments.hpp"
+#include "tenon/core/error.hpp"
+#include "tenon/core/view.hpp"
+#include "tenon/cpu/vec.hpp"
+
+namespace tenon::kernels {
+
+namespace portable {
+
+/// y[i * y_stride] = x[i * x_stride] * scale + offset; x_stride may be negative.
+template <class T>
+void normalise(const std::uint8_t* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride, int n, T scale, T offset) {
+  for (int i = 0; i < n; ++i) y[i * y_stride] = static_cast<T>(x[i * x_stride]) * scale + offset;
+}
+
+}  // namespace portable
+
+#if TENON_X86
+namespace avx2 {
+
+/// The same for consecutive pixels, forwards or (step -1) backwards.
+TENON_AVX2 inline void normalise(const std::uint8_t* x, int step, float* y, int n, float scale, float offset) {
+  const __m256 s = _mm256_set1_ps(scale), o = _mm256_set1_ps(offset);
+  const __m256i reversed = _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0);
+  int i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const std::uint8_t* const from = step > 0 ? x + i : x - i - (lanes - 1);
+    __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
+    if (step < 0) wide = _mm256_permutevar8x32_epi32(wide, reversed);
+    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(_mm256_cvtepi32_ps(wide), s, o));
+  }
+  for (; i < n; ++i) y[i] = __builtin_fmaf(static_cast<float>(x[i * step]), scale, offset);  // as the lanes round
+}
+
+}  // namespace avx2
+#endif
+
+template <class T>
+void normalise(const Cpu& dev, const std::uint8_t* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride, int n,
+               T scale, T offset) {
+#if TENON_X86
+  if constexpr (std::is_same_v<T, float>)
+    if (y_stride == 1 && (x_stride == 1 || x_stride == -1) && takes_avx2<T>(dev))
+      return avx2::normalise(x, static_cast<int>(x_stride), y, n, scale, offset);
+#endif
+  portable::normalise(x, x_stride, y, y_stride, n, scale, offset);
+}
+
+/// One image: every output value is written once.
+template <class T>
+void gather_image(const Cpu& dev, const Images& from, std::uint64_t index, const Augmentation::Drawn& drawn,
+                  const Normalisation<T>& n, bool planar, T* y) {
+  const int h = from.h, w = from.w, c = from.c;
+  const std::uint8_t* const x = from.pixels + index * static_cast<std::uint64_t>(from.sample());
+  if (c == 1 && drawn.down == 0 && drawn.right == 0 && !drawn.mirrored)
+    return normalise(dev, x, 1, y, 1, h * w, n.scale[0], n.offset[0]);
+  const std::ptrdiff_t xp = from.planar ? 1 : c, yp = planar ? 1 : c;  // from one pixel to the next
+  // y[i][j] = x[i - down][j'], j' = (mirrored ? w - 1 - j : j) - right: first mirrored back, then shifted.
+  const int left = drawn.mirrored ? -drawn.right : drawn.right;  // empty columns at the left of y
+  const int begin = left > 0 ? left : 0, end = left < 0 ? w + left : w;
+  for (int k = 0; k < c; ++k)
+    for (int i = 0; i < h; ++i) {
+      T* const row = y + (planar ? (k * h + i) * w : i * w * c + k);
+      const int source = i - drawn.down;
+      const T black = n.offset[k];
+      if (source < 0 || source >= h || begin >= end) {
+        for (int j = 0; j < w; ++j) row[j * yp] = black;
+        continue;
+      }
+      for (int j = 0; j < begin; ++j) row[j * yp] = black;
+      for (int j = end; j < w; ++j) row[j * yp] = black;
+      const std::uint8_t* const line = x + (from.planar ? (k * h + source) * w : source * w * c + k);
+      const int first = drawn.mirrored ? w - 1 - begin - drawn.right : begin - drawn.right;
+      normalise(dev, line + first * xp, drawn.mirrored ? -xp : xp, row + begin * yp, yp, end - begin, n.scale[k], n.offset[k]);
+    }
+}
+
+/// x.batch images from position `first` of the epoch on. x holds (H, W, C), or (C, H, W) if planar.
+template <class T, int... D>
+void gather_images(Cpu& dev, const Images& from, const Order& order, std::uint64_t first, const Augmentation& augmentation,
+                   const std::type_identity_t<Normalisation<T>>& normalisation, Out<T, D...> x, bool planar = false) {
+  if (from.sample() != Out<T, D...>::sample || from.c > Normalisation<T>::most_channels)
+    throw Error("gather_images", "expected images of " + std::to_string(Out<T, D...>::sample) + " values and at most 4 channels, got " +
+                                     std::to_string(from.h) + " x " + std::to_string(from.w) + " x " + std::to_string(from.c));
+  dev.parallel_chunks(static_cast<std::size_t>(x.batch), 8, [&](std::size_t begin, std::size_t end) {
+    for (std::size_t b = begin; b < end; ++b)
+      gather_image(dev, from, order(first + b), augmentation.draw(first + b), normalisation, planar, x.row(static_cast<int>(b)));
+  });
+}
+
+/// y[b] = labels[order(first + b)]
+inline void gather_labels(Cpu&, const std::uint8_t* labels, const Order& order, std::uint64_t first, Span<std::int32_t> y) {
+  for (std::size_t b = 0; b < y.size; ++b) y[b] = labels[order(first + b)];
+}
+
+}  // namespace tenon::kernels
