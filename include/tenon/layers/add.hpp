@@ -1,0 +1,24 @@
+// Add: the node where a Residual's two branches meet. y = x + x2.
+//   x, x2 (B, ...)   ->   y (B, ...)      backward needs neither
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/cpu/elementwise.hpp"
+#include "tenon/layers/layer.hpp"
+
+namespace tenon {
+
+struct Add {
+  static constexpr const char* name = "Add";
+
+  static constexpr LayerSpec infer(Dims in) { return LayerSpec::to(in); }
+
+  static void forward(auto& dev, const auto& at) { add_forward(dev, at.flat(at.x), at.flat(at.x2), at.flat(at.y)); }
+
+  static void backward(auto& dev, const auto& at) {
+    accumulate(dev, at.flat(at.dy), at.flat(at.dx));
+    accumulate(dev, at.flat(at.dy), at.flat(at.dx2));
+  }
+};
+
+}  // namespace tenon

@@ -1,0 +1,65 @@
+// Conv2d: a sliding dot product (cross-correlation), as torch.nn.Conv2d.
+//   x (B, C, H, W)   weight (O, C / groups, kh, kw)   bias (O)   ->   y (B, O, H', W')
+// Activation, max-pool and Flatten after it join its kernel where the plan sees that they can.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/cpu/conv2d.hpp"
+#include "tenon/layers/window.hpp"
+
+namespace tenon {
+
+/// `Conv2d<32, Kernel<3>, Stride<2>, Padding<1>, Dilation<1>, Groups<1>, NoBias, KaimingNormal>`; options in any order.
+template <int O, class... Options>
+struct Conv2d {
+  static constexpr const char* name = "Conv2d";
+  static constexpr bool bias = !detail::has_option<NoBias, Options...>;
+  static constexpr detail::Sliding option = detail::sliding<Options...>();
+
+  static constexpr ConvDims geometry(Dims in) { return {in[0], in[1], in[2], O, option.groups, option.window}; }
+
+  static constexpr LayerSpec infer(Dims in) {
+    if (const Misfit m = detail::check(option.window, in)) return detail::misfit(m);
+    if (O < 1) return LayerSpec::no(Need::positive_extents, dims(O), Remedy::a_positive_number);
+    const int G = option.groups;
+    if (G < 1 || in[0] % G) return LayerSpec::no(Need::channels_divisible_by_groups, dims(in[0], G), Remedy::a_number_of_Groups_that_divides_both);
+    if (O % G) return LayerSpec::no(Need::outputs_divisible_by_groups, dims(O, G), Remedy::a_number_of_Groups_that_divides_both);
+    const Window w = option.window;
+    const int taps = w.kh * w.kw, fan_in = in[0] / G * taps, fan_out = O / G * taps;
+    const Initial start = detail::pick({Initial::Kind::torch_default, 0, 1, 1, 1}, static_cast<Options*>(nullptr)...);
+    LayerSpec s = LayerSpec::to(dims(O, w.out_h(in[1]), w.out_w(in[2])))
+                      .param("weight", dims(O, in[0] / G, w.kh, w.kw), start.fans(fan_in, fan_out), true)
+                      .backward_reads_input();
+    if (bias) s = s.param("bias", dims(O), Initial{Initial::Kind::torch_default, 0, 1, fan_in, fan_out});
+    s.absorbs_act = s.absorbs_pool = s.absorbs_order = true;
+    return s;
+  }
+
+  static constexpr Room room(Dims in, Fuse fuse) {
+    const ConvDims d = geometry(in);
+    return {static_cast<long long>(kernels::conv2d_packed(d)), static_cast<long long>(kernels::conv2d_workspace(d, fuse)),
+            static_cast<long long>(kernels::conv2d_scratch<float>(d, fuse)),
+            static_cast<long long>(kernels::conv2d_scratch<double>(d, fuse))};
+  }
+
+  static void prepare(auto& dev, const auto& at) {
+    conv2d_prepare(dev, conv(at), at.template param<0>(), at.packed_span());
+  }
+
+  static void forward(auto& dev, const auto& at) {
+    conv2d_forward(dev, conv(at), at.x, at.packed_view(), at.template param_or_null<1, O>(), at.epilogue, at.y, at.argmax());
+  }
+
+  static void backward(auto& dev, const auto& at) {
+    conv2d_backward(dev, conv(at), at.x, at.template param<0>(), at.y, at.argmax_view(), at.epilogue, at.dy, at.dx,
+                    at.template grad<0>(), at.template grad_or_null<1, O>(), at.work);
+  }
+
+ private:
+  template <class At>
+  static constexpr auto conv(const At&) {
+    return Conv<geometry(At::in)>{};
+  }
+};
+
+}  // namespace tenon

@@ -1,0 +1,49 @@
+// Linear: y = x W^T + b, on the last dimension.
+//   x (B, I) or (B, T, I)   weight (O, I)   bias (O)   ->   y (B, O) or (B, T, O)       as torch.nn.Linear
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/cpu/linear.hpp"
+#include "tenon/layers/layer.hpp"
+
+namespace tenon {
+
+/// `Linear<10>`, `Linear<10, NoBias>`, `Linear<10, XavierUniform>`; the options in any order.
+template <int O, class... Options>
+struct Linear {
+  static constexpr const char* name = "Linear";
+  static constexpr bool bias = !detail::has_option<NoBias, Options...>;
+
+  static constexpr LayerSpec infer(Dims in) {
+    if (O < 1) return LayerSpec::no(Need::positive_extents, dims(O), Remedy::a_positive_number);
+    if (in.rank == 3) return LayerSpec::no(Need::one_or_two_dimensions, in, Remedy::insert_Flatten_before_this_layer);
+    const int I = in[in.rank - 1];
+    Dims out = in;
+    out.d[in.rank - 1] = O;
+    const Initial start = detail::pick({Initial::Kind::torch_default, 0, 1, 1, 1}, static_cast<Options*>(nullptr)...);
+    LayerSpec s = LayerSpec::to(out).param("weight", dims(O, I), start.fans(I, O), true).backward_reads_input();
+    if (bias) s = s.param("bias", dims(O), Initial{Initial::Kind::torch_default, 0, 1, I, O});
+    s.absorbs_act = true;
+    return s;
+  }
+
+  static constexpr Room room(Dims in, Fuse) {
+    const int I = in[in.rank - 1];
+    return {static_cast<long long>(kernels::linear_packed(I, O)), 0, 0, 0};
+  }
+
+  static void prepare(auto& dev, const auto& at) {
+    linear_prepare(dev, at.template param<0>(), at.packed_span());                              // (O, I)
+  }
+
+  static void forward(auto& dev, const auto& at) {
+    linear_forward(dev, at.rows(at.x), at.packed_view(), at.template param_or_null<1, O>(), at.epilogue, at.rows(at.y));  // (B, O)
+  }
+
+  static void backward(auto& dev, const auto& at) {
+    linear_backward(dev, at.rows(at.x), at.template param<0>(), at.rows(at.y), at.epilogue, at.rows(at.dy), at.rows(at.dx),
+                    at.template grad<0>(), at.template grad_or_null<1, O>());
+  }
+};
+
+}  // namespace tenon

@@ -1,0 +1,30 @@
+// Sgd: stochastic gradient descent, with momentum, Nesterov's momentum and weight decay, as torch.optim.SGD.
+//   one buffer of the parameters' size where there is momentum
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/cpu/sgd.hpp"
+#include "tenon/optimizers/optimizer.hpp"
+
+namespace tenon {
+
+struct Sgd {
+  static constexpr const char* name = "sgd";
+  static constexpr int states = 1;
+  static constexpr const char* state_names[states] = {"momentum_buffer"};
+
+  double lr = 0.05;
+  double momentum = 0.9;
+  bool nesterov = false;
+  double weight_decay = 0;  // as a penalty in the gradient
+  Decay decay = Decay::everything;
+
+  bool decays_everything() const { return decay == Decay::everything; }
+
+  template <class T>
+  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t, bool decays) const {
+    sgd_update(dev, SgdStep{rate, momentum, nesterov, decays ? weight_decay : 0, scale}, w, g, state[0]);
+  }
+};
+
+}  // namespace tenon
