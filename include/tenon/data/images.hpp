@@ -1,0 +1,193 @@
+// Labelled pictures in memory, and the ways to get them: IDX files, folders of four of them, known datasets by name.
+//
+// Files may be gzip where the caller passes a decoder (tenon::inflate_if_gz of data/gz.hpp); nothing here needs zlib.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tenon/core/os.hpp"
+#include "tenon/data/idx.hpp"
+#include "tenon/io/sha256.hpp"
+
+namespace tenon {
+
+struct ImageSet {
+  int count = 0, channels = 1, height = 0, width = 0;
+  std::vector<std::uint8_t> pixels;  // (count, channels, height, width)
+  std::vector<std::uint8_t> labels;  // (count), or empty
+
+  std::size_t image_size() const {
+    return static_cast<std::size_t>(channels) * static_cast<std::size_t>(height) * static_cast<std::size_t>(width);
+  }
+  std::span<const std::uint8_t> image(int i) const {
+    return {pixels.data() + static_cast<std::size_t>(i) * image_size(), image_size()};
+  }
+};
+
+/// A file's content from its bytes; `max_bytes` bounds the result, and `where` names the file in errors.
+using Decode = std::vector<std::byte> (*)(std::vector<std::byte> bytes, std::string_view where,
+                                          std::uint64_t max_bytes);
+
+inline std::vector<std::byte> decode_nothing(std::vector<std::byte> bytes, std::string_view, std::uint64_t) {
+  return bytes;
+}
+
+/// Two gigabytes: 2.7 million pictures of MNIST's size.
+inline constexpr std::uint64_t max_idx_bytes = std::uint64_t{1} << 31;
+
+inline ImageSet load_images(const std::string& path, Decode decode = decode_nothing) {
+  const auto bytes = decode(read_file(path, max_idx_bytes), path, max_idx_bytes);
+  const IdxImages idx = parse_idx_images(bytes, path);
+  return {idx.count, 1, idx.height, idx.width, {idx.pixels.begin(), idx.pixels.end()}, {}};
+}
+
+inline std::vector<std::uint8_t> load_labels(const std::string& path, Decode decode = decode_nothing) {
+  const auto bytes = decode(read_file(path, max_idx_bytes), path, max_idx_bytes);
+  const auto labels = parse_idx_labels(bytes, path);
+  return {labels.begin(), labels.end()};
+}
+
+/// Images with their labels, one for each and all below `classes`.
+inline ImageSet load_image_set(const std::string& images, const std::string& labels, int classes,
+                               Decode decode = decode_nothing) {
+  ImageSet set = load_images(images, decode);
+  set.labels = load_labels(labels, decode);
+  if (set.labels.size() != static_cast<std::size_t>(set.count))
+    throw Error("load_labels",
+                "expected " + std::to_string(set.count) + " labels, one for each image, got " +
+                    std::to_string(set.labels.size()),
+                labels);
+  const auto wrong = std::find_if(set.labels.begin(), set.labels.end(), [&](std::uint8_t l) { return l >= classes; });
+  if (wrong != set.labels.end())
+    throw Error("load_labels",
+                "expected labels from 0 to " + std::to_string(classes - 1) + ", got " + std::to_string(*wrong) +
+                    " for image " + std::to_string(wrong - set.labels.begin()),
+                labels);
+  return set;
+}
+
+struct ImageFolder {
+  ImageSet train, test;
+};
+
+namespace detail {
+
+// The file of a dataset folder under any of its spellings, plain before gzip; empty if there is none.
+inline std::string idx_file(const std::string& folder, const std::string& stem, int dimensions) {
+  for (const char* gz : {"", ".gz"})
+    for (const char* joint : {"-", "."}) {
+      const std::string path = folder + "/" + stem + joint + "idx" + std::to_string(dimensions) + "-ubyte" + gz;
+      if (path_kind(path) != PathKind::none) return path;
+    }
+  return {};
+}
+
+inline bool has_idx_files(const std::string& folder) {
+  for (const char* part : {"train", "t10k"})
+    if (idx_file(folder, std::string(part) + "-images", 3).empty() ||
+        idx_file(folder, std::string(part) + "-labels", 1).empty())
+      return false;
+  return true;
+}
+
+}  // namespace detail
+
+/// A folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k; also with a dot for the first
+/// dash before idx, also with .gz. Whether a file is gzip is told by its content.
+inline ImageFolder load_image_folder(const std::string& folder, int classes, Decode decode = decode_nothing) {
+  if (path_kind(folder) != PathKind::folder)
+    throw Error("load_image_folder",
+                std::string("expected a folder with four IDX files, got ") +
+                    (path_kind(folder) == PathKind::file ? "a file" : "nothing of that name"),
+                folder);
+  const auto load = [&](const std::string& part) {
+    const auto file = [&](const std::string& kind, int dimensions) {
+      const std::string path = detail::idx_file(folder, part + kind, dimensions);
+      const std::string name = part + kind + "-idx" + std::to_string(dimensions) + "-ubyte";
+      if (path.empty())
+        throw Error("load_image_folder", "expected " + name + " or " + name + ".gz, got neither", folder);
+      return path;
+    };
+    return load_image_set(file("-images", 3), file("-labels", 1), classes, decode);
+  };
+  ImageFolder sets{load("train"), load("t10k")};
+  const auto size = [](const ImageSet& s) { return std::to_string(s.height) + " x " + std::to_string(s.width); };
+  if (size(sets.train) != size(sets.test))
+    throw Error("load_image_folder",
+                "expected test pictures of " + size(sets.train) + " as in training, got " + size(sets.test), folder);
+  return sets;
+}
+
+/// The folder that `name` means: `fashion-mnist` and `mnist` are looked for in the usual places, anything else is a
+/// path (a folder called mnist is written ./mnist).
+inline std::string find_dataset(const std::string& name) {
+  if (name != "fashion-mnist" && name != "mnist") {
+    if (path_kind(name) == PathKind::folder) return name;
+    throw Error("find_dataset",
+                std::string("expected fashion-mnist, mnist or a folder with four IDX files, got ") +
+                    (path_kind(name) == PathKind::file ? "a file" : "no such folder"),
+                name);
+  }
+  const auto variable = [](const char* key) {
+    const char* value = std::getenv(key);
+    return std::string(value ? value : "");
+  };
+  std::string cache = variable("XDG_CACHE_HOME");
+  if (cache.empty() && !variable("HOME").empty()) cache = variable("HOME") + "/.cache";
+  std::string tried;
+  for (const std::string& place : {variable("TENON_DATA_HOME"), std::string("data"),
+                                   cache.empty() ? cache : cache + "/tenon", std::string("/usr/share/datasets")}) {
+    if (place.empty()) continue;
+    const std::string folder = place + "/" + name;
+    if (detail::has_idx_files(folder)) return folder;
+    tried.append(tried.empty() ? "" : ", ").append(folder);
+  }
+  std::string advice = "; fetch it with: ";
+  if (name == "fashion-mnist") advice += "sudo apt-get install dataset-fashion-mnist (Debian, Ubuntu), or ";
+  advice += "tools/fetch-data " + name;
+  if (path_kind(name) == PathKind::folder) advice += "; if the folder here is meant, write ./" + name;
+  throw Error("find_dataset", "expected the four IDX files of " + name + " in one of " + tried + ", got none" + advice);
+}
+
+/// SHA-256 of the decoded set: its dimensions, pixels and labels, whatever files they came in.
+inline std::string dataset_sha256(const ImageSet& set) {
+  const std::uint64_t head[] = {static_cast<std::uint64_t>(set.count), static_cast<std::uint64_t>(set.channels),
+                                static_cast<std::uint64_t>(set.height), static_cast<std::uint64_t>(set.width),
+                                set.labels.size()};
+  return Sha256()
+      .update(std::as_bytes(std::span(head)))
+      .update(std::as_bytes(std::span(set.pixels)))
+      .update(std::as_bytes(std::span(set.labels)))
+      .hex();
+}
+
+/// Writes the pictures as an IDX file; one channel.
+inline void save_images(const std::string& path, const ImageSet& set) {
+  if (set.channels != 1) throw Error("save_images", "expected 1 channel, got " + std::to_string(set.channels), path);
+  std::string head;
+  for (const std::uint32_t word :
+       {idx_images_magic, std::uint32_t(set.count), std::uint32_t(set.height), std::uint32_t(set.width)})
+    for (int shift = 24; shift >= 0; shift -= 8) head += static_cast<char>(word >> shift & 255);
+  const Bytes pieces[] = {bytes_of(head), std::as_bytes(std::span(set.pixels))};
+  write_file_atomically(path, pieces);
+}
+
+/// Writes the labels as an IDX file.
+inline void save_labels(const std::string& path, std::span<const std::uint8_t> labels) {
+  std::string head;
+  for (const std::uint32_t word : {idx_labels_magic, std::uint32_t(labels.size())})
+    for (int shift = 24; shift >= 0; shift -= 8) head += static_cast<char>(word >> shift & 255);
+  const Bytes pieces[] = {bytes_of(head), std::as_bytes(labels)};
+  write_file_atomically(path, pieces);
+}
+
+}  // namespace tenon
