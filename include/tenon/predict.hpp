@@ -1,0 +1,120 @@
+// Inference alone: Weights, loaded once and shared, and Predictor, one for each thread that predicts.
+//   auto weights = Weights<Net>::load("model.safetensors");      or from a span of bytes in memory
+//   Predictor<Net> predict{weights};
+//   auto logits = predict(x, 1);                                 allocates nothing
+// Needs the standard library and Eigen: no threads, no zlib, no JSON, no training.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "tenon/core/device.hpp"
+#include "tenon/layers.hpp"
+#include "tenon/plan/plan.hpp"
+#include "tenon/train/tensors.hpp"
+
+namespace tenon {
+
+/// The weights of a network, rearranged for inference; immutable, so any number of predictors may share them.
+template <class Net, class Device = Cpu>
+class Weights {
+ public:
+  using Shared = std::shared_ptr<const Weights>;
+
+  /// From a safetensors file made by tenon, or by PyTorch from the same layers in nn.Sequential.
+  static Shared load(const std::string& path) { return Shared(new Weights(SafeTensors::open(path))); }
+  static Shared load(const SafeTensors& file) { return Shared(new Weights(file)); }
+  /// From the bytes of such a file; they are copied. `where` names them in errors.
+  static Shared load(std::span<const std::byte> bytes, std::string_view where = "memory") {
+    return Shared(new Weights(SafeTensors::parse(bytes, where)));
+  }
+
+  const Metadata& metadata() const { return metadata_; }
+
+ private:
+  template <class N, class D>
+  friend class Predictor;
+  using P = plan::Plan<Net, plan::Mode::eval>;
+
+  explicit Weights(const SafeTensors& file)
+      : metadata_(file.metadata()), parameters_(P::memory.parameters), states_(P::memory.states), packed_(P::memory.packed) {
+    std::vector<long long> counters(P::memory.counters);
+    read_tensors<float>(file, plan::tensors<Net>(), {parameters_.data(), states_.data(), counters.data()}, false);
+    Device dev;
+    plan::Context<Device, float> c;
+    c.dev = &dev;
+    c.parameters = parameters_.data();
+    c.packed = packed_.data();
+    for (int i = 0; i < P::memory.rows; ++i)
+      if (ops.op[i].prepare) ops.op[i].prepare(c, P::memory.row[i]);
+  }
+
+  static constexpr auto ops = plan::Program<P, Device, float>::template table<Net>();
+
+  Metadata metadata_;
+  Buffer<float> parameters_, states_, packed_;
+};
+
+/// Runs a network on batches of up to `capacity` samples. One object a thread; after it is made, nothing is allocated.
+template <class Net, class Device = Cpu>
+class Predictor {
+  using W = Weights<Net, Device>;
+  using P = plan::Plan<Net, plan::Mode::eval>;
+
+ public:
+  static constexpr int inputs = static_cast<int>(Net::input.count());
+  static constexpr int outputs = static_cast<int>(Net::output.count());
+
+  /// The default device runs on the calling thread.
+  explicit Predictor(typename W::Shared weights, int capacity = 1, Device device = {})
+      : weights_(std::move(weights)), device_(std::move(device)), capacity_(capacity) {
+    if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
+    if (capacity < 1) throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
+    arena_ = Buffer<float>(static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
+    work_ = Buffer<float>(P::memory.workspace);
+    device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
+  }
+
+  /// `batch` rows of `inputs` values in PyTorch's order; rows of `outputs` values, valid until the next call.
+  std::span<const float> operator()(const float* x, int batch = 1) {
+    std::copy(x, x + static_cast<std::size_t>(checked(batch)) * inputs, input().data());
+    return run(batch);
+  }
+
+  /// The place of the input, for those who would rather write it there; then run().
+  std::span<float> input() {
+    return {arena_.data() + P::memory.input * capacity_, static_cast<std::size_t>(capacity_) * inputs};
+  }
+  std::span<const float> run(int batch = 1) {
+    plan::Context<Device, float> c;
+    c.dev = &device_;
+    c.capacity = capacity_;
+    c.batch = checked(batch);
+    c.arena = arena_.data();
+    c.parameters = weights_->parameters_.data();
+    c.states = const_cast<float*>(weights_->states_.data());    // read only at inference
+    c.packed = const_cast<float*>(weights_->packed_.data());
+    c.work = work_.span();
+    for (int i = 0; i < P::memory.rows; ++i) W::ops.op[i].forward(c, P::memory.row[i]);
+    return {c.of(P::memory.output), static_cast<std::size_t>(batch) * outputs};
+  }
+
+  const W& weights() const { return *weights_; }
+
+ private:
+  int checked(int batch) const {
+    if (batch < 1 || batch > capacity_)
+      throw Error("Predictor", "expected a batch of 1 to " + std::to_string(capacity_) + " samples, got " + std::to_string(batch));
+    return batch;
+  }
+
+  typename W::Shared weights_;
+  Device device_;
+  int capacity_;
+  Buffer<float> arena_, work_;
+};
+
+}  // namespace tenon

@@ -1,0 +1,15 @@
+// tenon: everything for training and evaluating networks. For inference alone, tenon/predict.hpp is smaller.
+// Reading gz-compressed data (data/gz.hpp) and ready-made data sets (data/images.hpp) needs zlib, so they are apart.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/data/dataset.hpp"
+#include "tenon/layers.hpp"
+#include "tenon/losses/binary_cross_entropy.hpp"
+#include "tenon/losses/cross_entropy.hpp"
+#include "tenon/losses/mean_squared_error.hpp"
+#include "tenon/optimizers/adam.hpp"
+#include "tenon/optimizers/sgd.hpp"
+#include "tenon/predict.hpp"
+#include "tenon/train/check_gradients.hpp"
+#include "tenon/train/trainer.hpp"

@@ -1,0 +1,109 @@
+// A network's tensors to and from safetensors, under PyTorch's names and in PyTorch's layouts.
+// Reading is all or nothing: every tensor is checked before the first value is changed.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tenon/io/safetensors.hpp"
+#include "tenon/plan/names.hpp"
+
+namespace tenon {
+
+/// The flat memory behind a list of tensors.
+template <class T>
+struct Flat {
+  T* parameters = nullptr;
+  T* states = nullptr;
+  long long* counters = nullptr;
+};
+
+/// The version of what our files say beyond safetensors; "tenon.format" in the metadata. Files made elsewhere have none.
+inline constexpr int file_format = 1;
+
+/// Refuses a file of a newer version.
+inline void check_format(const SafeTensors& file) {
+  const auto found = file.metadata().find("tenon.format");
+  if (found == file.metadata().end() || found->second == std::to_string(file_format)) return;
+  throw Error("load_model", "expected a file of format " + std::to_string(file_format) + ", got format " + in_quotes(found->second) +
+                                ": it was written by a newer tenon; update this one", file.where());
+}
+
+namespace detail {
+
+inline std::vector<std::int64_t> shape_of(Dims d) { return {d.d, d.d + d.rank}; }
+
+template <class T>
+std::span<T> values_of(const plan::Tensor& t, Flat<T> flat) {
+  T* base = t.kind == plan::Tensor::Kind::parameter ? flat.parameters : flat.states;
+  return {base + t.offset, static_cast<std::size_t>(t.dims.count())};
+}
+
+}  // namespace detail
+
+/// Appends one entry for each tensor; they point into `flat`.
+template <class T>
+void list_tensors(const std::vector<plan::Tensor>& tensors, Flat<T> flat, std::vector<TensorInfo>& to) {
+  for (const plan::Tensor& t : tensors) {
+    if (t.kind == plan::Tensor::Kind::counter) {
+      const auto* counter = reinterpret_cast<const std::int64_t*>(flat.counters + t.offset);
+      to.push_back(tensor_info<std::int64_t>(t.name, {}, std::span<const std::int64_t>(counter, 1)));
+    } else {
+      to.push_back(tensor_info<T>(t.name, detail::shape_of(t.dims), std::span<const T>(detail::values_of(t, flat))));
+    }
+  }
+}
+
+/// Reads every tensor of the list from `file`. Absent, misshaped or, if `only` says that nothing else may be there,
+/// extra tensors are errors, and so is a NaN or infinity.
+template <class T>
+void read_tensors(const SafeTensors& file, const std::vector<plan::Tensor>& tensors, Flat<T> flat, bool only) {
+  const char* const operation = "load_model";
+  check_format(file);
+  for (const plan::Tensor& t : tensors) {
+    const TensorInfo* found = file.find(t.name);
+    if (!found)
+      throw Error(operation, "expected a tensor \"" + t.name + "\" of shape " + plan::spell(t.dims) + ", got a file without it: is it of another model?",
+                  file.where());
+    if (found->shape != detail::shape_of(t.dims))
+      throw Error(operation, "expected tensor \"" + t.name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
+                  file.where());
+  }
+  if (only && file.tensors().size() != tensors.size())
+    for (const TensorInfo& f : file.tensors()) {
+      bool known = false;
+      for (const plan::Tensor& t : tensors) known = known || t.name == f.name;
+      if (!known) throw Error(operation, "expected the tensors of the model alone, got \"" + f.name + "\" as well", file.where());
+    }
+
+  std::vector<std::vector<T>> values;  // first all of them, so that a bad file changes nothing
+  std::vector<long long> counts;
+  for (const plan::Tensor& t : tensors) {
+    const TensorInfo& found = *file.find(t.name);
+    if (t.kind == plan::Tensor::Kind::counter) {
+      if (found.dtype != Dtype::I64) throw Error(operation, "expected tensor \"" + t.name + "\" of type I64, got " + std::string(dtype_name(found.dtype)), file.where());
+      counts.push_back(static_cast<long long>(read_as<std::int64_t>(found, file.where())[0]));
+      continue;
+    }
+    values.push_back(read_as<T>(found, file.where()));
+    for (std::size_t i = 0; i < values.back().size(); ++i)
+      if (!std::isfinite(values.back()[i]))
+        throw Error(operation, "expected finite values in tensor \"" + t.name + "\", got NaN or infinity at element " + std::to_string(i),
+                    file.where());
+  }
+  std::size_t v = 0, c = 0;
+  for (const plan::Tensor& t : tensors) {
+    if (t.kind == plan::Tensor::Kind::counter) flat.counters[t.offset] = counts[c++];
+    else {
+      const auto to = detail::values_of(t, flat);
+      std::copy(values[v].begin(), values[v].end(), to.begin());
+      ++v;
+    }
+  }
+}
+
+}  // namespace tenon

@@ -1,0 +1,222 @@
+// Trainer: a model, an optimizer, a loss and a schedule, and the loop over them.
+//   Trainer trainer{model, Adam{.lr = 1e-3}};
+//   trainer.step(x, labels, 128);              one batch of yours
+//   trainer.epoch(data);                       all of a data set, shuffled by the model's seed
+//   trainer.evaluate(test).accuracy();
+// A step is backward(), then update(); both are public, and what lies between them is yours.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "tenon/cpu/reduce.hpp"
+#include "tenon/losses/cross_entropy.hpp"
+#include "tenon/optimizers/schedule.hpp"
+#include "tenon/train/model.hpp"
+
+namespace tenon {
+
+/// The loss or a gradient is NaN or infinite. The weights are those before the step.
+class NonFinite : public Error {
+ public:
+  NonFinite(std::string_view what, std::uint64_t at_step, std::string first_seen_in)
+      : Error("train", "expected a finite " + std::string(what) + ", got NaN or infinity in step " + std::to_string(at_step) +
+                           ", first in " + first_seen_in +
+                           ": lower the learning rate, clip the gradient, or look for bad values in the data"),
+        step(at_step),
+        layer(std::move(first_seen_in)) {}
+
+  std::uint64_t step;
+  std::string layer;
+};
+
+/// Where a training stands: all that a resumed one must know, besides weights, states and the optimizer's.
+struct Progress {
+  std::uint64_t step = 0;      // updates made
+  std::uint32_t epoch = 0;     // epochs finished
+  std::uint64_t position = 0;  // samples of the running epoch that are done
+  LossSums sums{};             // of the running epoch
+};
+
+struct TrainerOptions {
+  double clip_norm = 0;  // largest global norm of the gradient; 0: any
+};
+
+template <class Model, class Optimizer, class Loss = CrossEntropy>
+class Trainer {
+ public:
+  using T = typename Model::T;
+  using Target = typename Loss::Target;
+
+  explicit Trainer(Model& model, Optimizer optimizer, Loss loss = {}, Schedule schedule = {}, TrainerOptions options = {})
+      : optimizer_(std::move(optimizer)),
+        loss_(std::move(loss)),
+        schedule_(schedule),
+        options_(options),
+        model_(model),
+        targets_(static_cast<std::size_t>(model.capacity()) * loss_.template targets_a_sample<Model::outputs>()) {
+    for (int s = 0; s < Optimizer::states; ++s) state_.emplace_back(model.parameters().size);
+    lay_out_ranges();
+  }
+
+  Model& model() { return model_; }
+  const Model& model() const { return model_; }
+  Optimizer& optimizer() { return optimizer_; }
+  const Optimizer& optimizer() const { return optimizer_; }
+  const Loss& loss() const { return loss_; }
+  const Schedule& schedule() const { return schedule_; }
+  /// The optimizer's own buffers, with the parameters' offsets; Optimizer::state_names gives their names.
+  std::vector<Buffer<T>>& state() { return state_; }
+  const std::vector<Buffer<T>>& state() const { return state_; }
+  Progress& progress() { return progress_; }
+  const Progress& progress() const { return progress_; }
+  double learning_rate() const { return optimizer_.lr * schedule_.at(static_cast<std::int64_t>(progress_.step)); }
+  /// Samples of the last batch of an epoch that were left out, because BatchNorm needs more than one value a channel.
+  std::uint64_t skipped() const { return skipped_; }
+
+  /// Forward, loss and backward for the batch in model().input(). Throws NonFinite, with the states as they were.
+  LossSums backward(const Target* targets, int batch) {
+    if (batch < smallest_batch)
+      throw Error("train", "expected a batch of at least 2 samples, because BatchNorm over (B, C) needs more than one value a channel, got 1");
+    model_.set_position(static_cast<std::uint32_t>(progress_.step), progress_.position);
+    model_.save_states();
+    const LossSums sums = model_.backward(loss_, targets, batch);
+    if (!std::isfinite(sums.loss())) {
+      model_.restore_states();
+      const std::string layer = model_.first_non_finite(batch);
+      throw NonFinite("loss", progress_.step + 1, layer.empty() ? "the loss" : layer);
+    }
+    return sums;
+  }
+
+  /// One step of the optimizer with model().gradients(). Throws NonFinite, with weights and states as they were.
+  void update() {
+    auto& dev = model_.device();
+    const double norm2 = sum_of_squares(dev, Span<const T>{model_.gradients().data, model_.gradients().size});
+    if (!std::isfinite(norm2)) {
+      model_.restore_states();
+      const std::string layer = model_.first_non_finite_gradient();
+      throw NonFinite("gradient", progress_.step + 1, layer.empty() ? "its norm" : layer);
+    }
+    const double norm = std::sqrt(norm2);
+    const double scale = options_.clip_norm > 0 && norm > options_.clip_norm ? options_.clip_norm / norm : 1;
+    const double lr = learning_rate();
+    for (const Range& r : ranges_) {
+      Span<T> states[Optimizer::states > 0 ? Optimizer::states : 1];
+      for (int s = 0; s < Optimizer::states; ++s) states[s] = {state_[s].data() + r.begin, r.size};
+      optimizer_.update(dev, Span<T>{model_.parameters().data + r.begin, r.size},
+                        Span<const T>{model_.gradients().data + r.begin, r.size}, states, lr, scale, progress_.step, r.decay);
+    }
+    ++progress_.step;
+  }
+
+  /// backward() and update() for `batch` samples of yours: rows of Model::inputs values in PyTorch's order.
+  LossSums step(const T* x, const Target* targets, int batch) {
+    const auto in = model_.input(batch);
+    std::copy(x, x + in.size(), in.data);
+    const LossSums sums = backward(targets, batch);
+    update();
+    return sums;
+  }
+
+  /// The rest of the running epoch: all of `data` once, in an order fixed by seed and epoch, the last batch as small as
+  /// it comes. After each step `on_step(sums of the batch)` says whether to go on. True when the epoch is finished;
+  /// otherwise the next call goes on where this one stopped.
+  template <class Data, class OnStep>
+  bool epoch(const Data& data, OnStep&& on_step) {
+    const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
+    const random::Permutation order{{model_.seed().value, random::Use::shuffle, 0, progress_.epoch}, n};
+    const random::Key augment{model_.seed().value, random::Use::augment, 0, progress_.epoch};
+    while (progress_.position < n) {
+      const int batch = static_cast<int>(n - progress_.position < capacity ? n - progress_.position : capacity);
+      if (batch < smallest_batch) {
+        skipped_ = static_cast<std::uint64_t>(batch);
+        break;
+      }
+      data.shuffled(model_.device(), order, augment, progress_.position, model_.input(batch), targets_.data());
+      const LossSums sums = backward(targets_.data(), batch);
+      update();
+      progress_.sums = progress_.sums + sums;
+      progress_.position += static_cast<std::uint64_t>(batch);
+      if (!on_step(sums)) return false;
+    }
+    ++progress_.epoch;
+    progress_.position = 0;
+    return true;
+  }
+  template <class Data>
+  LossSums epoch(const Data& data) {
+    if (progress_.position == 0) progress_.sums = {};
+    epoch(data, [](const LossSums&) { return true; });
+    return progress_.sums;
+  }
+
+  /// Loss and accuracy over all of `data`, in its own order, as at inference.
+  template <class Data>
+  LossSums evaluate(const Data& data) {
+    return evaluate(data, [](std::uint64_t, const auto&) { return true; });
+  }
+  /// `on_batch(first sample, outputs)` sees the outputs of every batch, and says whether to go on.
+  template <class Data, class OnBatch>
+  LossSums evaluate(const Data& data, OnBatch&& on_batch) {
+    LossSums sums;
+    const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
+    for (std::uint64_t first = 0; first < n; first += capacity) {
+      const int batch = static_cast<int>(n - first < capacity ? n - first : capacity);
+      data.in_order(model_.device(), first, model_.input(batch), targets_.data());
+      const auto y = model_.predict(batch);
+      sums = sums + loss_(model_.device(), y, targets_.data(), View<T, Batch, Model::outputs>(nullptr, batch));
+      if (!on_batch(first, y)) break;
+    }
+    return sums;
+  }
+
+ private:
+  struct Range {
+    std::size_t begin, size;
+    bool decay;
+  };
+
+  // BatchNorm over (B, C) or one pixel has one value a channel for each sample, so one sample is not enough.
+  static constexpr int smallest_batch = [] {
+    const auto& g = Model::Network::graph;
+    for (int k = 0; k < g.count; ++k)
+      if (g.nodes[k].spec.couples_batch && g.nodes[k].in_dims.count() == g.nodes[k].in_dims[0]) return 2;
+    return 1;
+  }();
+
+  // Neighbours with the same decay are one range; the padding between them holds zeros and stays zero.
+  void lay_out_ranges() {
+    std::size_t end = model_.parameters().size;
+    const auto& tensors = model_.tensors();
+    for (std::size_t i = tensors.size(); i-- > 0;) {
+      const plan::Tensor& t = tensors[i];
+      if (t.kind != plan::Tensor::Kind::parameter) continue;
+      const bool decay = t.decay || optimizer_.decays_everything();
+      const std::size_t begin = static_cast<std::size_t>(t.offset);
+      if (!ranges_.empty() && ranges_.back().decay == decay) {
+        ranges_.back().size += ranges_.back().begin - begin;
+        ranges_.back().begin = begin;
+      } else {
+        ranges_.push_back({begin, end - begin, decay});
+      }
+      end = begin;
+    }
+  }
+
+  Optimizer optimizer_;
+  Loss loss_;
+  Schedule schedule_;
+  TrainerOptions options_;
+  Model& model_;
+  std::vector<Target> targets_;
+  std::vector<Buffer<T>> state_;
+  std::vector<Range> ranges_;
+  Progress progress_;
+  std::uint64_t skipped_ = 0;
+};
+
+}  // namespace tenon
