@@ -1,0 +1,40 @@
+# The two commands of a fresh machine, and a few more. Experienced users need only CMake:
+#   cmake --preset cpu && cmake --build --preset cpu && ctest --preset cpu
+# SPDX-License-Identifier: MIT
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help train test bench format clean
+SHELL := /bin/bash
+
+BIN := build/cpu/bin
+TRAIN_FLAGS ?=
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+train:  ## train a convolutional network on Fashion-MNIST, evaluate it, write a report
+	@tools/setup train
+	@[ -d /usr/share/datasets/fashion-mnist ] || tools/fetch-data fashion-mnist
+	@cmake --preset cpu -DTENON_TESTS=OFF
+	@cmake --build --preset cpu --target tenon-train tenon-evaluate
+	$(BIN)/tenon-train $(TRAIN_FLAGS)
+	$(BIN)/tenon-evaluate model.safetensors --json report.json --report report.html
+
+test:  ## build and run the tests (with CI set, warnings are errors)
+	@tools/setup test
+	@cmake --preset cpu $(if $(CI),-DTENON_WERROR=ON)
+	@cmake --build --preset cpu
+	@ctest --preset cpu
+
+bench:  ## build and run the benches: each kernel against its floor, and the cost of compiling
+	@tools/setup bench
+	@cmake --preset bench
+	@cmake --build --preset bench
+	@for bench in build/bench/bin/bench_*; do $$bench || exit 1; done
+	@bench/compile/run
+
+format:  ## format all sources in place (clang-format 14)
+	@tools/format
+
+clean:  ## remove build/
+	rm -rf build
