@@ -1,0 +1,332 @@
+// tenon-evaluate: what a saved model makes of images: accuracy, loss, predictions, and a report to look at.
+//   tenon-evaluate model.safetensors --report report.html
+//   tenon-evaluate model.safetensors --images digits.idx --predictions digits.csv
+// SPDX-License-Identifier: MIT
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tenon/core/thread_pool.hpp>
+#include <tenon/data/dataset.hpp>
+#include <tenon/data/gz.hpp>
+#include <tenon/data/images.hpp>
+#include <tenon/predict.hpp>
+#include <vector>
+
+#include "models.hpp"
+#include "program.hpp"
+#include "report.hpp"
+
+using namespace tenon;
+using program::Options;
+using program::UsageError;
+
+namespace {
+
+Options options_of_evaluate() {
+  Options o("tenon-evaluate", "Evaluates a model that tenon-train or PyTorch saved as safetensors.\n"
+                              "Each flag has an environment variable, in brackets; flags win.");
+  o.add_argument("MODEL", "The model's file");
+  o.add("--data", "DIR|fashion-mnist|mnist", "fashion-mnist", "Folder with four IDX files, whose test part is used, or a known data set");
+  o.add("--images", "FILE", "", "Instead of --data: an IDX file of images, plain or gz");
+  o.add("--labels", "FILE", "", "The IDX file of their labels; without it images are predicted and nothing is measured");
+  o.add("--predictions", "FILE.csv", "", "Write label, prediction and logits of each image");
+  o.add("--json", "FILE", "", "Write accuracy, loss, count, per_class, confusion and model");
+  o.add("--report", "FILE.html", "", "Write a page to look at");
+  o.add("--metrics", "FILE.jsonl", "", "For the report's curves, what tenon-train --metrics wrote (MODEL's name with .jsonl, if there is one)");
+  o.add("--model", "mlp|lenet|cnn|resnet", "", "Network, for a file that does not say");
+  o.add("--mean", "X", "", "Subtracted from pixel / 255, for a file that does not say (0)");
+  o.add("--std", "X", "", "What the difference is divided by, for a file that does not say (1)");
+  o.add("--threads", "N", "0", "Threads; 0: all that this process may use");
+  o.add("--device", "auto|cpu|cuda", "auto", "Where to compute");
+  return o;
+}
+
+/// A file to be written at the end, claimed at the start, so that what cannot be written is known before the work.
+class Output {
+ public:
+  explicit Output(const std::string& path) {
+    if (!path.empty()) lock_.emplace(path);
+  }
+  explicit operator bool() const { return lock_.has_value(); }
+  void write(std::string_view text) const {
+    const Bytes bytes = bytes_of(text);
+    write_file_atomically(*lock_, std::span(&bytes, 1));
+    std::printf("wrote   %s\n", lock_->path().c_str());
+  }
+
+ private:
+  std::optional<FileLock> lock_;
+};
+
+// --- the model --------------------------------------------------------------------------------------------------------
+
+// What the file says is part of the model; flags fill in what it does not say, and must not contradict it.
+program::ModelInfo model_info(const Options& o, const SafeTensors& file, std::vector<std::string> classes) {
+  program::ModelInfo info;
+  info.classes = std::move(classes);
+  info.take(file.metadata(), file.where());
+  const auto says = [&](const char* key) { return file.metadata().count(key) > 0; };
+  const auto refuse = [&](const std::string& flag, const std::string& value) {
+    throw UsageError(flag + " " + value + " as in the file", in_quotes(o.text(flag)), file.where());
+  };
+  if (o.given("--model")) {
+    const std::string& model = o.one_of("--model", {"mlp", "lenet", "cnn", "resnet"});
+    if (says("model") && info.model != model) refuse("--model", info.model);
+    info.model = model;
+  }
+  if (o.given("--mean")) {
+    const double mean = o.number("--mean");
+    if (says("input.mean") && info.mean != mean) refuse("--mean", program::decimal(info.mean));
+    info.mean = mean;
+  }
+  if (o.given("--std")) {
+    const double deviation = o.positive("--std");
+    if (says("input.std") && info.deviation != deviation) refuse("--std", program::decimal(info.deviation));
+    info.deviation = deviation;
+  }
+  if (info.model.empty())
+    throw UsageError("--model mlp, lenet, cnn or resnet for a file whose metadata name no model", "none", file.where());
+  return info;
+}
+
+struct Outputs {
+  std::vector<float> logits;  // (count, classes)
+  long long parameters = 0;
+};
+
+// The network's outputs for all images, in their order.
+template <class Net>
+Outputs predict(const SafeTensors& file, const ImageSet& set, const program::ModelInfo& info, Cpu cpu) {
+  static_assert(Net::output.count() == program::classes);
+  Outputs out;
+  const auto tensors = plan::tensors<Net>();
+  for (const plan::Tensor& t : tensors)
+    if (t.kind == plan::Tensor::Kind::parameter) out.parameters += t.dims.count();
+  for (const TensorInfo& found : file.tensors()) {
+    const bool known = std::any_of(tensors.begin(), tensors.end(), [&](const plan::Tensor& t) { return t.name == found.name; });
+    if (!known && !found.name.starts_with("optimizer."))  // which a checkpoint holds besides the model
+      throw Error("load_model", "expected the tensors of " + info.model + " alone, got " + in_quotes(found.name) + " as well", file.where());
+  }
+
+  constexpr int capacity = 256;
+  const ImageData data(set, {info.mean, info.deviation});
+  Predictor<Net> predictor(Weights<Net>::load(file), static_cast<int>(std::min<std::uint64_t>(data.size(), capacity)), std::move(cpu));
+  Cpu here;  // gathering a batch is next to nothing, so the calling thread does it
+  std::vector<std::int32_t> labels(capacity);
+  out.logits.reserve(data.size() * program::classes);
+  for (std::uint64_t first = 0; first < data.size(); first += capacity) {
+    program::stop_if_asked();
+    const int batch = static_cast<int>(std::min<std::uint64_t>(data.size() - first, capacity));
+    data.in_order(here, first, View<float, Batch, Predictor<Net>::inputs>(predictor.input().data(), batch), labels.data());
+    for (const float logit : predictor.run(batch)) {
+      if (!std::isfinite(logit))
+        throw Error("predict", "expected finite logits, got NaN or infinity for image " + std::to_string(out.logits.size() / program::classes),
+                    file.where());
+      out.logits.push_back(logit);
+    }
+  }
+  return out;
+}
+
+Outputs predict(const SafeTensors& file, const ImageSet& set, const program::ModelInfo& info, Cpu cpu) {
+  std::optional<Outputs> out;
+  const auto offer = [&]<class Net>(const Net*) {
+    if (info.model == Net::name) out = predict<Net>(file, set, info, std::move(cpu));
+  };
+  offer(static_cast<models::Mlp*>(nullptr));
+  offer(static_cast<models::Lenet*>(nullptr));
+  offer(static_cast<models::Cnn*>(nullptr));
+  offer(static_cast<models::Resnet*>(nullptr));
+  if (!out) throw Error("load_model", "expected a model mlp, lenet, cnn or resnet, got " + in_quotes(info.model), file.where());
+  return std::move(*out);
+}
+
+// --- what is written --------------------------------------------------------------------------------------------------
+
+// The shortest decimals that read back as the same floats.
+std::string predictions_csv(const ImageSet& set, const std::vector<float>& logits) {
+  std::string csv = "index,label,prediction";
+  for (int c = 0; c < program::classes; ++c) csv += ",logit_" + std::to_string(c);
+  csv += '\n';
+  for (std::size_t i = 0; i < static_cast<std::size_t>(set.count); ++i) {
+    const std::span<const float> row(logits.data() + i * program::classes, program::classes);
+    csv += std::to_string(i) + ',';
+    if (!set.labels.empty()) csv += std::to_string(set.labels[i]);
+    csv += ',' + std::to_string(program::Decision(row).prediction);
+    for (const float logit : row) {
+      char text[32];
+      csv += ',';
+      csv.append(text, std::to_chars(text, text + sizeof text, logit).ptr);
+    }
+    csv += '\n';
+  }
+  return csv;
+}
+
+// NaN, where nothing was measured, becomes null.
+std::string metrics_json(const program::ModelInfo& info, const program::Scores& scores, int count) {
+  using Json = nlohmann::ordered_json;
+  const bool measured = scores.count() > 0;
+  Json per_class = Json::array(), confusion = Json::array();
+  for (int c = 0; measured && c < scores.classes(); ++c) {
+    Json row = Json::array();
+    for (int k = 0; k < scores.classes(); ++k) row.push_back(scores.at(c, k));
+    confusion.push_back(row);
+    per_class.push_back(Json{{"label", c},
+                             {"name", info.classes[static_cast<std::size_t>(c)]},
+                             {"count", scores.labelled(c)},
+                             {"precision", scores.precision(c)},
+                             {"recall", scores.recall(c)},
+                             {"f1", scores.f1(c)}});
+  }
+  const Json json{{"model", info.model},    {"count", count},         {"accuracy", scores.accuracy()},
+                  {"loss", scores.loss()}, {"per_class", per_class}, {"confusion", confusion}};
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+// The lines of tenon-train --metrics.
+std::vector<program::EpochMetrics> read_metrics(const std::string& path) {
+  const std::vector<std::byte> bytes = read_file(path, std::uint64_t{1} << 28);
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  std::vector<program::EpochMetrics> epochs;
+  int number = 0;
+  for (std::size_t at = 0, end; at < text.size(); at = end + 1) {
+    end = std::min(text.find('\n', at), text.size());
+    ++number;
+    const auto line = nlohmann::json::parse(text.substr(at, end - at), nullptr, false);
+    const auto field = [&](const char* name) {
+      const auto found = line.find(name);
+      return found != line.end() && found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
+    };
+    if (!line.is_object() || !(field("epoch") >= 0 && field("epoch") <= 1e6))
+      throw Error("read_metrics", "expected lines of JSON with an epoch, got another line " + std::to_string(number), path);
+    const program::EpochMetrics e{field("epoch"), field("train_loss"),        field("test_loss"), field("test_accuracy"),
+                                  field("lr"),    field("images_per_second")};
+    if (!epochs.empty() && !(e.epoch > epochs.back().epoch))
+      throw Error("read_metrics", "expected epochs in ascending order, got " + program::decimal(e.epoch) + " in line " + std::to_string(number), path);
+    epochs.push_back(e);
+  }
+  return epochs;
+}
+
+std::string file_name(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.substr(path.rfind('/') + 1);
+}
+
+// model.jsonl for model.safetensors
+std::string metrics_beside(const std::string& model) {
+  const std::size_t dot = model.rfind('.'), slash = model.rfind('/');
+  const bool extension = dot != std::string::npos && (slash == std::string::npos || dot > slash + 1);
+  return (extension ? model.substr(0, dot) : model) + ".jsonl";
+}
+
+std::vector<program::Mistake> worst_mistakes(const ImageSet& set, const std::vector<float>& logits, std::size_t most) {
+  std::vector<program::Mistake> mistakes;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(set.count); ++i) {
+    const program::Decision d(std::span<const float>(logits).subspan(i * program::classes, program::classes));
+    if (d.prediction != set.labels[i]) mistakes.push_back({i, set.labels[i], d.prediction, d.confidence, {}});
+  }
+  std::stable_sort(mistakes.begin(), mistakes.end(), [](const auto& a, const auto& b) { return a.confidence > b.confidence; });
+  mistakes.resize(std::min(mistakes.size(), most));
+  for (program::Mistake& m : mistakes) m.picture = program::png(set.image(static_cast<int>(m.index)), set.width, set.height, set.channels);
+  return mistakes;
+}
+
+// --- the program ------------------------------------------------------------------------------------------------------
+
+int evaluate(int argc, char** argv) {
+  Options options = options_of_evaluate();
+  if (!options.parse(argc, argv)) return 0;
+  const std::string images = options.text("--images"), labels = options.text("--labels");
+  const bool labelled = images.empty() || !labels.empty();
+  if (images.empty() && !labels.empty()) throw UsageError("--images with --labels", "none");
+  if (!labelled && !options.text("--report").empty()) throw UsageError("--labels for a --report", "none");
+  const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
+  program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
+  const Output predictions(options.text("--predictions")), json(options.text("--json")), report(options.text("--report"));
+
+  // Set-up: what can be wrong is found before anything is computed.
+  const SafeTensors file = SafeTensors::open(options.text("MODEL"));
+  program::DataChoice choice;
+  ImageSet set;
+  if (images.empty()) {
+    choice = program::choose_data(options.text("--data"));
+    set = load_image_folder(choice.folder, program::classes, inflate_if_gz).test;
+  } else {
+    choice.name = file_name(images);
+    choice.folder = images;
+    for (int c = 0; c < program::classes; ++c) choice.classes.push_back(std::to_string(c));
+    set = labelled ? load_image_set(images, labels, program::classes, inflate_if_gz) : load_images(images, inflate_if_gz);
+  }
+  const program::ModelInfo info = model_info(options, file, choice.classes);
+  if (set.channels != 1 || set.height != 28 || set.width != 28)
+    throw Error("evaluate", "expected pictures of 28 x 28 pixels for model " + info.model + ", got " + std::to_string(set.height) + " x " +
+                                std::to_string(set.width), choice.folder);
+  std::vector<program::EpochMetrics> epochs;
+  std::string metrics = options.text("--metrics"), note;
+  if (!metrics.empty()) {
+    epochs = read_metrics(metrics);
+  } else if (report && path_kind(metrics_beside(file.where())) == PathKind::file) {
+    metrics = metrics_beside(file.where());
+    try {
+      epochs = read_metrics(metrics);
+    } catch (const Error& e) {  // a file that nobody named is no reason to fail
+      note = e.what();
+    }
+  }
+  program::stop_if_asked();
+
+  Cpu cpu = cpu_with_threads(threads);
+  std::printf("data    %s: %d %s (%s)\n", choice.name.c_str(), set.count, images.empty() ? "test images" : labelled ? "labelled images" : "images without labels", choice.folder.c_str());
+  std::printf("model   %s (%s), input (pixel / 255 - %s) / %s\n", info.model.c_str(), file.where().c_str(), program::decimal(info.mean).c_str(),
+              program::decimal(info.deviation).c_str());
+  if (!note.empty()) std::printf("note    no curves: %s\n", note.c_str());
+  std::printf("device  cpu, %d thread%s, isa %s\n", cpu.threads(), cpu.threads() == 1 ? "" : "s", name(cpu.isa()));
+  std::fflush(stdout);
+
+  const auto start = std::chrono::steady_clock::now();
+  const Outputs out = predict(file, set, info, std::move(cpu));
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  program::Scores scores(program::classes);
+  for (std::size_t i = 0; i < set.labels.size(); ++i) {
+    const std::span<const float> row(out.logits.data() + i * program::classes, program::classes);
+    scores.add(set.labels[i], program::Decision(row), row);
+  }
+  program::stop_if_asked();
+
+  if (predictions) predictions.write(predictions_csv(set, out.logits));
+  if (json) json.write(metrics_json(info, scores, set.count));
+  if (report) {
+    std::vector<std::pair<std::string, std::string>> facts = {
+        {"Model file", file_name(file.where())},
+        {"Network", info.model + ", " + program::detail::grouped(out.parameters) + " parameters"},
+        {"Data", file_name(choice.name)},
+        {"Input", "(pixel / 255 - " + program::decimal(info.mean) + ") / " + program::decimal(info.deviation)},
+        {"SHA-256 of images and labels", dataset_sha256(set)}};
+    if (!epochs.empty()) facts.emplace_back("Curves", file_name(metrics));
+    report.write(program::html({info.model, file_name(file.where()), file_name(choice.name), info.classes, scores,
+                                worst_mistakes(set, out.logits, 20), epochs, facts}));
+  }
+  if (labelled)
+    std::printf("result  accuracy %.4f (%lld of %lld), loss %.4f, in %.2f s\n", scores.accuracy(), static_cast<long long>(scores.right()),
+                static_cast<long long>(scores.count()), scores.loss(), seconds);
+  else
+    std::printf("result  %d predictions, in %.2f s\n", set.count, seconds);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  program::catch_signals();
+  return program::run("tenon-evaluate", evaluate, argc, argv);
+}

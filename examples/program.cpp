@@ -1,0 +1,343 @@
+// Options, signals and errors of the two programs.
+// SPDX-License-Identifier: MIT
+#include "program.hpp"
+
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <tenon/core/config.hpp>
+#include <tenon/data/images.hpp>
+#include <tenon/io/text.hpp>
+
+namespace program {
+
+namespace {
+
+std::atomic<int> signal_caught{0};
+std::atomic<int> patience{0};
+static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch these");
+
+extern "C" void on_signal(int signal) {
+  signal_caught.store(signal);
+  if (patience.load() == 0) ::alarm(1);
+}
+
+// What the work did not get to in time is unfinished reading, hashing or evaluating: nothing is lost.
+extern "C" void on_alarm(int) {
+  if (patience.load() > 0) return;
+  const int caught = signal_caught.load();
+  if (caught == 0) return;
+  static const char words[] = "\nended by a signal before there was anything to save\n";
+  if (::write(STDERR_FILENO, words, sizeof words - 1) < 0) return ::_exit(128 + caught);
+  ::_exit(128 + caught);
+}
+
+const char* name_of_signal(int signal) { return signal == SIGINT ? "SIGINT" : "SIGTERM"; }
+
+// Whatever a message holds, it is one line.
+void complain(const char* name, std::string message) {
+  for (char& c : message)
+    if (c == '\n' || c == '\r') c = ' ';
+  std::fflush(stdout);
+  std::fprintf(stderr, "%s: %s\n", name, message.c_str());
+}
+
+}  // namespace
+
+// --- errors and the exit status ---------------------------------------------------------------------------------------
+
+int run(const char* name, int (*body)(int argc, char** argv), int argc, char** argv) {
+  try {
+    const int status = body(argc, argv);
+    if (std::fflush(stdout) == 0 || status != 0) return status;
+    complain(name, "[write] expected an open standard output, got \"" + std::string(std::strerror(errno)) + "\"");
+    return 1;
+  } catch (const UsageError& e) {
+    complain(name, e.what());
+    return 2;
+  } catch (const Interrupted& e) {
+    complain(name, std::string(name_of_signal(e.signal)) + ": " + (e.last_words.empty() ? "ended before there was anything to save" : e.last_words));
+    return 128 + e.signal;
+  } catch (const tenon::Error& e) {
+    complain(name, e.what());
+  } catch (const Failure& e) {
+    complain(name, e.what());
+  } catch (const std::bad_alloc&) {
+    complain(name, "[memory] expected enough memory, got none left: choose a smaller --batch");
+  } catch (const std::exception& e) {
+    complain(name, "[" + std::string(name) + "] expected no such error, got \"" + e.what() + "\"");
+  }
+  return 1;
+}
+
+// --- signals ----------------------------------------------------------------------------------------------------------
+
+void catch_signals() {
+  struct sigaction action {};
+  ::sigemptyset(&action.sa_mask);
+  action.sa_flags = SA_RESTART;
+  action.sa_handler = on_alarm;
+  ::sigaction(SIGALRM, &action, nullptr);
+  action.sa_handler = on_signal;
+  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
+  action.sa_handler = SIG_IGN;  // whoever read the output has gone: no reason to lose the training
+  ::sigaction(SIGPIPE, &action, nullptr);
+
+  // Handlers and masks are inherited: a parent may have blocked what we wait for.
+  sigset_t ours;
+  ::sigemptyset(&ours);
+  for (const int signal : {SIGINT, SIGTERM, SIGALRM}) ::sigaddset(&ours, signal);
+  ::sigprocmask(SIG_UNBLOCK, &ours, nullptr);
+}
+
+int caught_signal() { return signal_caught.load(); }
+
+void stop_if_asked() {
+  if (const int signal = caught_signal()) throw Interrupted{signal, {}};
+}
+
+Patience::Patience() {
+  patience.fetch_add(1);
+}
+Patience::~Patience() {
+  if (patience.fetch_sub(1) == 1 && caught_signal() != 0) ::alarm(1);
+}
+
+// --- options ----------------------------------------------------------------------------------------------------------
+
+struct Options::Option {
+  std::string flag, type, help, variable;
+  bool is_switch = false, is_argument = false;
+  std::string value;
+  const char* source = "";  // how the user gave it: "flag", "variable", or "" for not at all
+  std::string typed;        // CLI11 writes here
+  bool switched = false;
+
+  // "--batch", or "--batch (TENON_BATCH)" where the value came from there.
+  std::string name() const { return *source == 'v' ? flag + " (" + variable + ")" : flag; }
+};
+
+Options::Options(std::string name, std::string about) : program_(std::move(name)), about_(std::move(about)) {}
+Options::Options(Options&&) noexcept = default;
+Options::~Options() = default;
+
+void Options::add(const std::string& flag, const std::string& type, const std::string& initial, const std::string& help) {
+  auto option = std::make_unique<Option>();
+  option->flag = flag;
+  option->type = type;
+  option->help = help;
+  option->value = initial;
+  option->variable = "TENON_";
+  for (const char c : flag.substr(flag.find_first_not_of('-')))
+    option->variable += c == '-' ? '_' : static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  options_.push_back(std::move(option));
+}
+
+void Options::add_switch(const std::string& flag, const std::string& help) {
+  add(flag, "", "", help);
+  options_.back()->is_switch = true;
+}
+
+void Options::add_argument(const std::string& name, const std::string& help) {
+  auto option = std::make_unique<Option>();
+  option->flag = name;
+  option->help = help;
+  option->is_argument = true;
+  options_.push_back(std::move(option));
+}
+
+bool Options::parse(int argc, char** argv) {
+  CLI::App app(about_, program_);
+  std::vector<std::pair<Option*, CLI::Option*>> added;
+  for (const auto& o : options_) {
+    CLI::Option* c = nullptr;
+    if (o->is_switch) {
+      c = app.add_flag(o->flag, o->switched, o->help + " [" + o->variable + "]");
+    } else if (o->is_argument) {
+      c = app.add_option(o->flag, o->typed, o->help)->required();
+    } else {
+      c = app.add_option(o->flag, o->typed, o->help + " [" + o->variable + "]")->type_name(o->type);
+      c->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+      if (!o->value.empty()) c->default_str(o->value);
+    }
+    added.emplace_back(o.get(), c);
+  }
+  bool version = false;
+  app.add_flag("--version", version, "Print the version and exit");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    std::fputs(app.help().c_str(), stdout);
+    return false;
+  } catch (const CLI::ExtrasError&) {
+    const std::vector<std::string> extras = app.remaining();
+    throw UsageError("flags that " + program_ + " --help lists", tenon::in_quotes(extras.empty() ? "others" : extras.front()));
+  } catch (const CLI::RequiredError&) {
+    std::string missing;
+    for (const auto& [o, c] : added)
+      if (o->is_argument && c->count() == 0 && missing.empty()) missing = o->flag;
+    throw UsageError("a " + missing + " (see " + program_ + " --help)", "none");
+  } catch (const CLI::ParseError& e) {
+    throw UsageError("arguments as " + program_ + " --help lists them", tenon::in_quotes(e.what()));
+  }
+  if (version) {
+    std::printf("%s %d.%d.%d\n", program_.c_str(), TENON_VERSION_MAJOR, TENON_VERSION_MINOR, TENON_VERSION_PATCH);
+    return false;
+  }
+
+  for (const auto& [o, c] : added) {
+    if (c->count() > 0) {
+      o->source = "flag";
+      o->value = o->is_switch ? (o->switched ? "1" : "0") : o->typed;
+    } else if (const char* text = o->is_argument ? nullptr : std::getenv(o->variable.c_str()); text && *text) {
+      o->source = "variable";
+      o->value = text;
+    }
+    if (o->is_switch) on(o->flag);  // a senseless variable is told now
+  }
+  return true;
+}
+
+const Options::Option& Options::find(std::string_view flag) const {
+  for (const auto& o : options_)
+    if (o->flag == flag) return *o;
+  throw tenon::Error("options", "expected a known flag, got " + tenon::in_quotes(flag));
+}
+
+bool Options::given(std::string_view flag) const { return *find(flag).source; }
+
+void Options::set(std::string_view flag, std::string value) {
+  Option& o = const_cast<Option&>(find(flag));
+  o.value = std::move(value);
+  o.source = "";
+}
+
+const std::string& Options::text(std::string_view flag) const { return find(flag).value; }
+
+bool Options::on(std::string_view flag) const {
+  const std::string& v = text(flag);
+  for (const char* yes : {"1", "true", "yes", "on"})
+    if (v == yes) return true;
+  for (const char* no : {"", "0", "false", "no", "off"})
+    if (v == no) return false;
+  refuse(flag, "to be 1 or 0");
+}
+
+std::int64_t Options::whole(std::string_view flag, std::int64_t least, std::int64_t most) const {
+  const std::string& v = text(flag);
+  std::int64_t n = 0;
+  const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), n);
+  if (error != std::errc{} || end != v.data() + v.size() || n < least || n > most)
+    refuse(flag, "to be a whole number from " + std::to_string(least) + " to " + std::to_string(most));
+  return n;
+}
+
+double Options::number(std::string_view flag) const {
+  const std::string& v = text(flag);
+  double x = 0;
+  const auto [end, error] = std::from_chars(v.data(), v.data() + v.size(), x);
+  if (error != std::errc{} || end != v.data() + v.size() || !std::isfinite(x)) refuse(flag, "to be a finite number");
+  return x;
+}
+
+double Options::positive(std::string_view flag) const {
+  const double x = number(flag);
+  if (!(x > 0)) refuse(flag, "to be a number above 0");
+  return x;
+}
+
+const std::string& Options::one_of(std::string_view flag, std::initializer_list<std::string_view> choices) const {
+  const std::string& v = text(flag);
+  std::string list = "to be ";
+  std::size_t left = choices.size();
+  for (const std::string_view choice : choices) {
+    if (v == choice) return v;
+    list.append(choice).append(--left > 1 ? ", " : left == 1 ? " or " : "");
+  }
+  refuse(flag, list);
+}
+
+void Options::refuse(std::string_view flag, std::string_view expected) const {
+  const Option& o = find(flag);
+  throw UsageError(o.name() + " " + std::string(expected), tenon::in_quotes(o.value));
+}
+
+void require_cpu(const std::string& device) {
+  if (device == "cuda")
+    throw tenon::Error("device", "expected a build with CUDA for --device cuda, got one without: use --device cpu");
+}
+
+// --- output -----------------------------------------------------------------------------------------------------------
+
+bool can_redraw() {
+  const char* const no_color = std::getenv("NO_COLOR");
+  const char* const term = std::getenv("TERM");
+  return ::isatty(STDOUT_FILENO) == 1 && !(no_color && *no_color) && !(term && std::strcmp(term, "dumb") == 0);
+}
+
+int terminal_columns() {
+  struct winsize size {};
+  return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string decimal(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+// --- data and models --------------------------------------------------------------------------------------------------
+
+DataChoice choose_data(const std::string& argument) {
+  if (argument.empty()) throw UsageError("--data to name a folder, fashion-mnist or mnist", "\"\"");
+  DataChoice choice{argument, tenon::find_dataset(argument), {}};
+  if (argument == "fashion-mnist")
+    choice.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+  else
+    for (int c = 0; c < classes; ++c) choice.classes.push_back(std::to_string(c));
+  return choice;
+}
+
+tenon::Metadata ModelInfo::to_metadata() const {
+  std::string list;
+  for (const std::string& c : classes) list.append(list.empty() ? "" : ",").append(c);
+  return {{"model", model}, {"classes", list}, {"input.mean", decimal(mean)}, {"input.std", decimal(deviation)}};
+}
+
+void ModelInfo::take(const tenon::Metadata& metadata, const std::string& where) {
+  const auto number = [&](const char* key, double& x, bool positive) {
+    const auto found = metadata.find(key);
+    if (found == metadata.end()) return;
+    const std::string& text = found->second;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
+    if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(x) || (positive && !(x > 0)))
+      throw tenon::Error("load_model", std::string("expected a number as ") + key + " in the metadata, got " + tenon::in_quotes(text), where);
+  };
+  number("input.mean", mean, false);
+  number("input.std", deviation, true);
+  if (const auto found = metadata.find("model"); found != metadata.end()) model = found->second;
+  if (const auto found = metadata.find("classes"); found != metadata.end()) {
+    classes.clear();
+    for (std::size_t at = 0; at <= found->second.size();) {
+      const std::size_t comma = std::min(found->second.find(',', at), found->second.size());
+      classes.push_back(found->second.substr(at, comma - at));
+      at = comma + 1;
+    }
+    if (classes.size() != static_cast<std::size_t>(program::classes))
+      throw tenon::Error("load_model", "expected " + std::to_string(program::classes) + " classes in the metadata, got " +
+                                           std::to_string(classes.size()), where);
+  }
+}
+
+}  // namespace program

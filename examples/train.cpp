@@ -1,0 +1,386 @@
+// tenon-train: trains one of four networks on images of 28 x 28, and can be stopped and resumed at any step.
+//   tenon-train --model resnet --augment shift,flip --schedule onecycle --epochs 15
+// SPDX-License-Identifier: MIT
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tenon/data/gz.hpp>
+#include <tenon/data/images.hpp>
+#include <vector>
+
+#include "program.hpp"
+#include "progress_bar.hpp"
+#include "training.hpp"
+
+using namespace tenon;
+using program::Interrupted;
+using program::Options;
+using program::UsageError;
+
+namespace {
+
+// --- options ----------------------------------------------------------------------------------------------------------
+
+Options options_of_train() {
+  Options o("tenon-train", "Trains a network on images of 28 x 28 pixels and saves it as safetensors.\n"
+                           "Each flag has an environment variable, in brackets; flags win.");
+  o.add("--data", "DIR|fashion-mnist|mnist", "fashion-mnist", "Folder with four IDX files (plain or gz), or a known data set");
+  o.add("--model", "mlp|lenet|cnn|resnet", "cnn", "Network");
+  o.add("--epochs", "N", "5", "Times through the training set");
+  o.add("--batch", "N", "128", "Images a step");
+  o.add("--optimizer", "sgd|adam|adamw", "adam", "Optimizer; sgd has momentum 0.9");
+  o.add("--lr", "RATE", "", "Learning rate (0.001; sgd 0.05)");
+  o.add("--schedule", "constant|step|cosine|onecycle", "cosine", "Learning rate over the steps; step: a tenth after each third");
+  o.add("--seed", "N", "1", "Of weights, order, dropout and augmentation");
+  o.add("--threads", "N", "0", "Threads; 0: all that this process may use");
+  o.add("--device", "auto|cpu|cuda", "auto", "Where to compute");
+  o.add("--precision", "fp32", "fp32", "Type of values");
+  o.add("--limit", "N", "0", "Use the first N training images only; 0: all");
+  o.add("--test-limit", "N", "0", "Use the first N test images only; 0: all");
+  o.add("--augment", "none|shift|flip|shift,flip", "none", "Random changes of training images");
+  o.add("--out", "FILE", "model.safetensors", "Where to save the model");
+  o.add("--metrics", "FILE.jsonl", "", "Where to write a line of JSON an epoch");
+  o.add("--checkpoint", "FILE", "", "Where to save checkpoints (OUT.checkpoint)");
+  o.add("--checkpoint-every", "STEPS", "", "How often (each epoch)");
+  o.add("--resume", "FILE|auto", "", "Go on from a checkpoint; auto: from --checkpoint if it is there");
+  o.add_switch("--quiet", "One line an epoch, nothing in between");
+  o.add("--unpack", "DIR", "", "Write the data as four plain IDX files into DIR, and exit");
+  return o;
+}
+
+/// What fixes the course of a training, together with the data. It stands in checkpoints under the flags' names.
+struct Course {
+  std::string model, optimizer, schedule, augment, precision;
+  double lr = 0;
+  int epochs = 0, batch = 0;
+  std::uint64_t seed = 0, limit = 0;
+
+  static constexpr const char* flags[] = {"--model", "--optimizer", "--lr",    "--schedule", "--epochs",
+                                          "--batch", "--seed",      "--limit", "--augment",  "--precision"};
+
+  explicit Course(const Options& o)
+      : model(o.one_of("--model", {"mlp", "lenet", "cnn", "resnet"})),
+        optimizer(o.one_of("--optimizer", {"sgd", "adam", "adamw"})),
+        schedule(o.one_of("--schedule", {"constant", "step", "cosine", "onecycle"})),
+        augment(o.text("--augment") == "flip,shift" ? "shift,flip" : o.text("--augment")),
+        precision(o.one_of("--precision", {"fp32"})),
+        lr(!o.text("--lr").empty() ? o.positive("--lr") : optimizer == "sgd" ? 0.05 : 1e-3),
+        epochs(static_cast<int>(o.whole("--epochs", 1))),
+        batch(static_cast<int>(o.whole("--batch", 1))),
+        seed(static_cast<std::uint64_t>(o.whole("--seed", 0, INT64_MAX))),
+        limit(static_cast<std::uint64_t>(o.whole("--limit", 0))) {
+    if (augment != "none" && augment != "shift" && augment != "flip" && augment != "shift,flip")
+      o.refuse("--augment", "to be none, shift, flip or both as shift,flip");
+    if (flips() && o.text("--data") == "mnist") o.refuse("--augment", "to be none or shift for mnist, because a mirrored digit is none");
+  }
+
+  bool shifts() const { return augment.find("shift") != std::string::npos; }
+  bool flips() const { return augment.find("flip") != std::string::npos; }
+
+  Metadata to_metadata() const {
+    const std::string values[] = {model,
+                                  optimizer,
+                                  program::decimal(lr),
+                                  schedule,
+                                  std::to_string(epochs),
+                                  std::to_string(batch),
+                                  std::to_string(seed),
+                                  std::to_string(limit),
+                                  augment,
+                                  precision};
+    Metadata m;
+    for (std::size_t i = 0; i < std::size(flags); ++i) m[key(flags[i])] = values[i];
+    return m;
+  }
+  static std::string key(const char* flag) { return std::string("train.") + (flag + 2); }
+
+  AnyOptimizer make_optimizer() const {
+    if (optimizer == "sgd") return Sgd{lr, 0.9};
+    if (optimizer == "adam") return Adam{lr};
+    return AdamW{lr};
+  }
+  Schedule make_schedule(std::int64_t steps) const {
+    if (schedule == "step") return Schedule::step_decay((steps + 2) / 3);
+    if (schedule == "cosine") return Schedule::cosine(steps);
+    if (schedule == "onecycle") return Schedule::one_cycle(steps);
+    return Schedule::constant();
+  }
+};
+
+const std::string& metadata_of(const SafeTensors& checkpoint, const std::string& key) {
+  const auto found = checkpoint.metadata().find(key);
+  if (found != checkpoint.metadata().end()) return found->second;
+  throw Error("resume", "expected a checkpoint of tenon-train, got a file without \"" + key + "\" in its metadata", checkpoint.where());
+}
+
+// The course comes from the checkpoint; what was given as well must agree.
+Course resumed_course(Options& o, const SafeTensors& checkpoint) {
+  Options theirs = options_of_train();
+  for (const char* flag : Course::flags) theirs.set(flag, metadata_of(checkpoint, Course::key(flag)));
+  try {
+    Course{theirs};
+  } catch (const UsageError& e) {
+    throw Error("resume", std::string("expected options of a training in the metadata, got ") + e.what(), checkpoint.where());
+  }
+  // The rate's default hangs on the optimizer, so the rest is filled in before what was given is read.
+  std::vector<const char*> given;
+  for (const char* flag : Course::flags) {
+    if (o.given(flag)) given.push_back(flag);
+    else o.set(flag, theirs.text(flag));
+  }
+  const Course course(o);
+  const Metadata mine = course.to_metadata();
+  for (const char* flag : given)
+    if (mine.at(Course::key(flag)) != theirs.text(flag))
+      throw UsageError(std::string(flag) + " " + theirs.text(flag) + " as in the checkpoint", mine.at(Course::key(flag)), checkpoint.where());
+  return course;
+}
+
+// --- data -------------------------------------------------------------------------------------------------------------
+
+// Mean and standard deviation of pixel / 255, from exact sums: the same everywhere.
+ImageOptions normalisation_of(const ImageSet& set) {
+  std::uint64_t counts[256] = {}, sum = 0, squares = 0;
+  for (const std::uint8_t p : set.pixels) ++counts[p];
+  for (std::uint64_t v = 0; v < 256; ++v) sum += counts[v] * v, squares += counts[v] * v * v;
+  const double n = static_cast<double>(set.pixels.size()), mean = static_cast<double>(sum) / n;
+  const double deviation = std::sqrt(std::fmax(0, static_cast<double>(squares) / n - mean * mean));
+  return {mean / 255, deviation > 0 ? deviation / 255 : 1};
+}
+
+void unpack(const std::string& folder, const ImageFolder& data) {
+  if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST)
+    throw Error("unpack", std::string("expected a folder that can be made, got \"") + std::strerror(errno) + "\"", folder);
+  const auto write = [&](const ImageSet& set, const std::string& part) {
+    save_images(folder + "/" + part + "-images-idx3-ubyte", set);
+    save_labels(folder + "/" + part + "-labels-idx1-ubyte", set.labels);
+  };
+  write(data.train, "train");
+  write(data.test, "t10k");
+  std::printf("wrote %d training and %d test images with their labels into %s\n", data.train.count, data.test.count, folder.c_str());
+}
+
+std::string with_s(std::uint64_t n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
+
+// --- metrics ----------------------------------------------------------------------------------------------------------
+
+/// The file of --metrics: one JSON object a line, one line an epoch. Written whole each time, so never cut in a line.
+class Metrics {
+ public:
+  explicit Metrics(const std::string& path) {
+    if (!path.empty()) file_.emplace(path);
+  }
+
+  /// Keeps the lines of the first `epochs` epochs.
+  void keep(std::uint64_t epochs) {
+    if (!file_ || path_kind(file_->path()) == PathKind::none) return;
+    const std::vector<std::byte> bytes = read_file(file_->path());
+    const std::string_view old(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    for (std::size_t at = 0, end; at < old.size(); at = end + 1) {
+      end = std::min(old.find('\n', at), old.size());
+      const std::string_view line = old.substr(at, end - at);
+      std::uint64_t epoch = 0;
+      if (line.substr(0, key.size()) != key || std::from_chars(line.data() + key.size(), line.data() + line.size(), epoch).ec != std::errc{})
+        throw Error("resume", "expected lines that begin " + std::string(key) + "N, got " + in_quotes(line), file_->path());
+      if (epoch <= epochs) text_.append(line).append("\n");
+    }
+  }
+
+  void write() const {
+    if (!file_) return;
+    const Bytes bytes = bytes_of(text_);
+    write_file_atomically(*file_, std::span(&bytes, 1));
+  }
+
+  void add(const Progress& p, const LossSums& test, double lr, double images_per_second, double seconds) {
+    const auto number = [](double x) { return std::isfinite(x) ? program::decimal(x) : "null"; };
+    text_.append(key).append(std::to_string(p.epoch)).append(", \"step\": ").append(std::to_string(p.step));
+    const std::pair<const char*, double> rest[] = {{"train_loss", p.sums.loss()}, {"test_loss", test.loss()},
+                                                   {"test_accuracy", test.accuracy()}, {"lr", lr},
+                                                   {"images_per_second", std::round(images_per_second)},
+                                                   {"seconds", std::round(seconds * 1000) / 1000}};
+    for (const auto& [name, value] : rest) text_.append(", \"").append(name).append("\": ").append(number(value));
+    text_.append("}\n");
+    write();
+  }
+
+ private:
+  static constexpr std::string_view key = "{\"epoch\": ";
+
+  std::optional<FileLock> file_;
+  std::string text_;
+};
+
+// --- the program ------------------------------------------------------------------------------------------------------
+
+int train(int argc, char** argv) {
+  Options options = options_of_train();
+  if (!options.parse(argc, argv)) return 0;
+  const std::string out = options.text("--out");
+  const std::string checkpoint = options.text("--checkpoint").empty() ? out + ".checkpoint" : options.text("--checkpoint");
+  if (out.empty() || out == checkpoint) options.refuse("--out", "to be a file, and not that of --checkpoint");
+  const std::uint64_t every =
+      options.text("--checkpoint-every").empty() ? 0 : static_cast<std::uint64_t>(options.whole("--checkpoint-every", 1));
+  const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
+  const std::uint64_t test_limit = static_cast<std::uint64_t>(options.whole("--test-limit", 0));
+  program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
+
+  std::optional<SafeTensors> resumed;
+  std::string resume = options.text("--resume");
+  if (resume == "auto") resume = path_kind(checkpoint) == PathKind::none ? "" : checkpoint;
+  if (!resume.empty()) {
+    resumed.emplace(SafeTensors::open(resume));
+    check_format(*resumed);
+  }
+  const Course course = resumed ? resumed_course(options, *resumed) : Course(options);
+
+  const program::DataChoice choice = program::choose_data(options.text("--data"));
+  if (!options.text("--unpack").empty()) {
+    unpack(options.text("--unpack"), load_image_folder(choice.folder, program::classes, inflate_if_gz));
+    return 0;
+  }
+  const FileLock out_file(out), checkpoint_file(checkpoint);  // a second writer is told before any work is done
+  Metrics metrics(options.text("--metrics"));
+
+  const ImageFolder sets = load_image_folder(choice.folder, program::classes, inflate_if_gz);
+  program::stop_if_asked();
+  if (sets.train.image_size() != 28 * 28)
+    throw Error("train", "expected pictures of 28 x 28 pixels for model " + course.model + ", got " + std::to_string(sets.train.height) +
+                             " x " + std::to_string(sets.train.width), choice.folder);
+  const std::string sha256 = dataset_sha256(sets.train);
+  if (resumed && metadata_of(*resumed, "data.sha256") != sha256)
+    throw Error("resume", "expected the training images of the checkpoint, SHA-256 " + metadata_of(*resumed, "data.sha256").substr(0, 16) +
+                              "..., got " + sha256.substr(0, 16) + "...: choose them with --data", choice.folder);
+  program::stop_if_asked();
+
+  ImageOptions image_options = normalisation_of(sets.train);
+  const program::ModelInfo info{course.model, choice.classes, image_options.mean, image_options.deviation};
+  const ImageData test(sets.test, image_options, test_limit);
+  image_options.shift = course.shifts();
+  image_options.flip = course.flips();
+  const ImageData data(sets.train, image_options, course.limit);
+
+  // A batch larger than the data would only cost memory.
+  const int capacity = static_cast<int>(std::min<std::uint64_t>(static_cast<std::uint64_t>(course.batch), std::max(data.size(), test.size())));
+  const std::uint64_t steps_an_epoch = (data.size() + static_cast<std::uint64_t>(capacity) - 1) / static_cast<std::uint64_t>(capacity);
+  const std::uint64_t steps = steps_an_epoch * static_cast<std::uint64_t>(course.epochs);
+  Cpu cpu = cpu_with_threads(threads);
+  const std::string isa = name(cpu.isa()), device = "cpu";
+  const int workers = cpu.threads();
+  const std::unique_ptr<program::Training> training = program::make_training(
+      course.model, course.seed, capacity, std::move(cpu), course.make_optimizer(), course.make_schedule(static_cast<std::int64_t>(steps)));
+  Progress& progress = training->progress();
+
+  Metadata metadata = info.to_metadata();
+  const Metadata model_metadata = metadata;
+  metadata.merge(course.to_metadata());
+  metadata.merge(Metadata{{"data.sha256", sha256}, {"device", device}, {"isa", isa}});
+
+  using Style = ProgressBar::Style;
+  ProgressBar bar(options.on("--quiet") ? Style::quiet : program::can_redraw() ? Style::redrawn : Style::plain);
+  bar.say("data    " + choice.name + ": " + with_s(data.size(), "training image") + ", " + with_s(test.size(), "test image") + " (" +
+          choice.folder + ")");
+  bar.say("model   " + course.model + ", " + std::to_string(training->parameters()) + " parameters");
+  bar.say("device  " + device + ", " + with_s(static_cast<std::uint64_t>(workers), "thread") + ", isa " + isa);
+  bar.say("train   " + with_s(static_cast<std::uint64_t>(course.epochs), "epoch") + " of " + with_s(steps_an_epoch, "step") + ", batch " +
+          std::to_string(course.batch) + ", " + course.optimizer + ", learning rate " + program::decimal(course.lr) + " (" + course.schedule +
+          "), augmentation " + course.augment + ", seed " + std::to_string(course.seed));
+
+  if (resumed) {
+    training->load_checkpoint(*resumed);
+    if (progress.position > data.size())
+      throw Error("resume", "expected a place in an epoch of " + std::to_string(data.size()) + " images, got image " +
+                                std::to_string(progress.position), resume);
+    bar.say("resume  from step " + std::to_string(progress.step) + " of " + std::to_string(steps) + " (" + resume + ")");
+    for (const auto& [key, now] : {std::pair<std::string, std::string>{"device", device}, {"isa", isa}})
+      if (metadata_of(*resumed, key) != now)
+        bar.say("note    " + key + " " + metadata_of(*resumed, key) + " in the checkpoint, " + now + " now: bits differ from here on");
+    metrics.keep(progress.epoch);
+    resumed.reset();
+  } else if (options.text("--resume") == "auto") {
+    bar.say("resume  no " + checkpoint + " yet, so from the start");
+  }
+  metrics.write();
+  program::stop_if_asked();
+
+  const program::Patience patience;  // from here on there is something to save
+  const auto save_checkpoint = [&] { training->save_checkpoint(checkpoint_file, metadata); };
+  // What is saved is where the training stands, so that nothing is lost.
+  const auto interrupt = [&] {
+    save_checkpoint();
+    bar.clear();
+    throw Interrupted{program::caught_signal(), "saved step " + std::to_string(progress.step) + " of " + std::to_string(steps) + " in " +
+                                                    checkpoint + "; --resume " + checkpoint + " goes on"};
+  };
+  const auto go_on = [] { return program::caught_signal() == 0; };
+  const auto accuracy_text = [](const LossSums& s) {
+    char text[64];
+    std::snprintf(text, sizeof text, "loss %.4f, accuracy %.4f", s.loss(), s.accuracy());
+    return std::string(text);
+  };
+
+  LossSums tested;
+  bool noted = false;
+  while (progress.epoch < static_cast<std::uint32_t>(course.epochs)) {
+    if (progress.position == 0) progress.sums = {};
+    const std::string title = "epoch " + std::to_string(progress.epoch + 1) + "/" + std::to_string(course.epochs);
+    bar.begin(title, progress.position, data.size());
+    Progress last = progress;  // of the last step
+    const auto on_step = [&] {
+      last = progress;
+      bar.at(progress.position, progress.sums.loss(), progress.sums.accuracy());
+      if (every > 0 && progress.step % every == 0) save_checkpoint();
+      return go_on();
+    };
+    try {
+      if (!training->epoch(data, on_step)) interrupt();
+    } catch (const NonFinite& e) {
+      bar.clear();
+      std::string saved = out + " holds the weights before it";
+      try {
+        training->save_model(out_file, model_metadata);
+      } catch (const Error& why) {
+        saved = "they were not saved: " + std::string(why.what());
+      }
+      throw program::Failure(std::string(e.what()) + "; " + saved);
+    }
+    const double seconds = bar.seconds(), rate = bar.images_per_second(last.position);
+    if (!noted && training->skipped() > 0) {
+      noted = true;
+      bar.say("note    the last " + with_s(training->skipped(), "image") + " of each epoch is left out, because BatchNorm needs more than one value a channel");
+    }
+
+    tested = training->evaluate(test, go_on);
+    if (!go_on()) {
+      progress = last;  // the epoch's end, with its evaluation, is still to come
+      interrupt();
+    }
+    char text[96];
+    std::snprintf(text, sizeof text, "   %.1f s, %.0f images/s", seconds, rate);
+    bar.say(title + "   training " + accuracy_text(progress.sums) + "   test " + accuracy_text(tested) + text);
+    metrics.add(progress, tested, training->last_learning_rate(), rate, bar.seconds());
+    if (every == 0 || progress.epoch == static_cast<std::uint32_t>(course.epochs)) save_checkpoint();
+  }
+  if (tested.count == 0) {  // resumed at the end
+    tested = training->evaluate(test, go_on);
+    if (!go_on()) interrupt();
+  }
+  training->save_model(out_file, model_metadata);
+  bar.say("saved   " + out + " (checkpoint " + checkpoint + "): test " + accuracy_text(tested));
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  program::catch_signals();
+  return program::run("tenon-train", train, argc, argv);
+}
