@@ -1,0 +1,84 @@
+// Whole epochs of a model, shuffling, gathering and the optimizer included, and the FMA peak measured in the same run.
+//   bench_steps mlp|cnn|lenet|resnet [threads] [batch] [epochs] [steps of an epoch]
+// One JSON line, of the form of peers.py's; bench/steps/run compares the two, interleaved.
+#include <tenon/data/gz.hpp>
+#include <tenon/data/images.hpp>
+#include <tenon/tenon.hpp>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include "../../examples/models.hpp"
+#include "../kernels/floor.hpp"
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Multiplications and additions of one sample's step, counted twice: products forward, for every dw, and for every dx
+/// that is wanted. A dense count, whatever the kernels leave out.
+template <class Net>
+double flops_of_a_sample() {
+  using P = tenon::plan::Plan<Net, tenon::plan::Mode::train>;
+  double flops = 0;
+  for (int i = 0; i < P::steps.count; ++i) {
+    const auto& node = Net::graph.nodes[P::steps.step[i].node];
+    if (node.spec.param_count == 0 || !node.spec.params[0].decay) continue;  // matrices and filters
+    const auto& w = node.spec.params[0].dims;
+    const double pixels = w.rank == 4 ? static_cast<double>(node.spec.out.d[1]) * node.spec.out.d[2] : 1;
+    const int passes = P::memory.row[i].dx == tenon::plan::nowhere ? 2 : 3;
+    flops += 2.0 * static_cast<double>(w.count()) * pixels * passes;
+  }
+  return flops;
+}
+
+template <class Net>
+int run(int threads, int batch, int epochs, long limit) {
+  using namespace tenon;
+  const char* const folder = std::getenv("TENON_DATA");
+  const auto data = load_image_folder(find_dataset(folder ? folder : "fashion-mnist"), 10, inflate_if_gz);
+  const double peak = bench::fma_peak(threads);
+  Model<Net> model(Seed{1}, batch, cpu_with_threads(threads));
+  Trainer trainer(model, Adam{1e-3});
+  const ImageData train(data.train, {0.2860, 0.3530}), test(data.test, {0.2860, 0.3530});
+
+  std::vector<double> seconds, steps;
+  for (int e = 0; e < epochs; ++e) {
+    const auto start = Clock::now();
+    auto last = start;
+    long k = 0;
+    trainer.epoch(train, [&](const LossSums&) {
+      steps.push_back(since(last) * 1e3);
+      last = Clock::now();
+      return ++k != limit;
+    });
+    seconds.push_back(since(start));
+  }
+  std::sort(steps.begin(), steps.end());
+  const double median = steps[steps.size() / 2], gflops = flops_of_a_sample<Net>() * batch / median * 1e-6;
+  std::printf("{\"peer\": \"tenon\", \"model\": \"%s\", \"threads\": %d, \"batch\": %d, \"epoch_s\": [", Net::name, threads, batch);
+  for (std::size_t i = 0; i < seconds.size(); ++i) std::printf("%s%.3f", i ? ", " : "", seconds[i]);
+  std::printf("], \"step_ms\": %.3f, \"step_ms_p10\": %.3f, \"accuracy\": %.4f, \"gflops\": %.1f, \"fma_peak\": %.1f, \"share\": %.3f}\n",
+              median, steps[steps.size() / 10], trainer.evaluate(test).accuracy(), gflops, peak, gflops / peak);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string model = argc > 1 ? argv[1] : "cnn";
+  const auto number = [&](int i, int fallback) { return argc > i ? std::atoi(argv[i]) : fallback; };
+  const int threads = number(2, 2), batch = number(3, 128), epochs = number(4, 2);
+  const long limit = number(5, 0);
+  if (model == "mlp") return run<models::Mlp>(threads, batch, epochs, limit);
+  if (model == "lenet") return run<models::Lenet>(threads, batch, epochs, limit);
+  if (model == "cnn") return run<models::Cnn>(threads, batch, epochs, limit);
+  if (model == "resnet") return run<models::Resnet>(threads, batch, epochs, limit);
+  std::fprintf(stderr, "bench_steps: expected mlp, lenet, cnn or resnet, got %s\n", model.c_str());
+  return 2;
+}

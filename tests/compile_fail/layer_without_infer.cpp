@@ -1,0 +1,25 @@
+// A layer that lacks a member of the contract is told so.
+// expect: a layer has name, infer\(Dims\) -> LayerSpec, forward and backward
+// errors: 1
+// SPDX-License-Identifier: MIT
+#include <tenon/tenon.hpp>
+
+using namespace tenon;
+
+struct Double {
+  static constexpr const char* name = "Double";
+#ifdef TENON_TWIN
+  static constexpr LayerSpec infer(Dims in) { return LayerSpec::to(in); }
+#endif
+  static void forward(auto& dev, const auto& at) {
+    elementwise(dev, at.y, [&](auto i) { return 2 * at.x[i]; });
+  }
+  static void backward(auto& dev, const auto& at) {
+    elementwise(dev, at.dx, [&](auto i) { return 2 * at.dy[i]; });
+  }
+};
+
+int main() {
+  Model<Sequential<Input<4>, Double>> model;
+  return model.predict(1).batch;
+}

@@ -1,0 +1,124 @@
+# tenon-train on bad data, bad places to write and a loss that is none: one line, status 1, and no half-written file.
+# SPDX-License-Identifier: MIT
+source "$(dirname "$0")/../support/programs.sh"
+small_data data 200 50
+mlp=("$train" --model mlp --epochs 1 --test-limit 10)
+images=train-images-idx3-ubyte labels=train-labels-idx1-ubyte
+
+# damaged NAME PATTERN: data of that name, damaged as the commands on stdin do it (in its folder), is refused.
+damaged() {
+  cp -r data "$1"
+  (cd "$1" && source /dev/stdin)
+  expect 1 "$2" "${mlp[@]}" --data "$1"
+  [ ! -e model.safetensors ] || fail "$1: a model was written"
+}
+damaged truncated '\[load_images\] expected 156800 bytes for 200 x 28 x 28 images, got 156799 \(truncated/train-images' <<<'truncate -s -1 $images'
+damaged overlong '\[load_labels\] expected 200 bytes for 200 labels, got 201 \(overlong/train-labels' <<<'echo -n x >>$labels'
+damaged headless '\[load_images\] expected a header of 16 bytes, got 8 ' <<<'truncate -s 8 $images'
+damaged empty '\[load_images\] expected an IDX file of images, got a file of 0 bytes ' <<<'truncate -s 0 $images'
+damaged magic '\[load_images\] expected an IDX file of images, got an IDX file of labels ' <<<'cp $labels $images'
+damaged range '\[load_labels\] expected labels from 0 to 9, got 120 for image 199 ' <<<'truncate -s -1 $labels; echo -n x >>$labels'
+damaged counts '\[load_labels\] expected 200 labels, one for each image, got 199 ' <<<'{ u32 2049; u32 199; tail -c 199 ../data/$labels; } >$labels'
+damaged none '\[load_images\] expected at least one of the images, got 0 x 28 x 28 ' <<<'{ u32 2051; u32 0; u32 28; u32 28; } >$images'
+damaged overflow '\[load_images\] expected dimensions that fit in memory, got 2147483648 ' <<<'{ u32 2051; u32 2147483648; u32 2147483648; u32 8; } >$images'
+damaged lies '\[load_images\] expected [0-9]+ bytes for 2000000000 x 28 x 28 ' <<<'{ u32 2051; u32 2000000000; u32 28; u32 28; } >$images'
+damaged size '\[train\] expected pictures of 28 x 28 pixels for model mlp, got 14 x 14 \(size\)' <<<'for part in train:200 t10k:50; do
+  { u32 2051; u32 ${part#*:}; u32 14; u32 14; head -c $((${part#*:} * 196)) /dev/zero; } >${part%:*}-images-idx3-ubyte
+done'
+damaged folder '\[read_file\] expected a file, got a directory \(folder/train-images' <<<'rm $images; mkdir $images'
+damaged missing '\[load_image_folder\] expected t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz, got neither \(missing\)' <<<'rm t10k-labels-idx1-ubyte'
+damaged gz_cut '\[inflate_gz\] expected a whole gzip file, got one cut short ' <<<'gzip $images; truncate -s -9 $images.gz'
+damaged gz_more '\[inflate_gz\] expected nothing after the end of the gzip data, got 5 bytes more ' <<<'gzip $images; echo more >>$images.gz'
+damaged gz_bad '\[inflate_gz\] expected a gzip file, got a damaged one ' <<<'gzip $images; printf "\377\377\377\377" | dd of=$images.gz bs=1 seek=2000 conv=notrunc status=none'
+expect 1 '\[find_dataset\] expected fashion-mnist, mnist or a folder .*\(nowhere\)$' "${mlp[@]}" --data nowhere
+expect 1 '\[find_dataset\] ' "${mlp[@]}" --data "data/$labels"
+
+# The two words are told how to be fetched; ./mnist is a folder.
+HOME=$work expect 1 '\[find_dataset\] expected the four IDX files of mnist in one of .*; fetch it with: [a-z/-]*fetch-data mnist' "${mlp[@]}" --data mnist
+cp -r data mnist
+succeed "${mlp[@]}" --data ./mnist --augment flip
+rm -f model*
+mkdir gz && cp data/* gz && gzip gz/* && mv "gz/$labels.gz" "gz/${labels/-idx/.idx}"  # gzip by content, and the other spelling
+succeed "${mlp[@]}" --data gz --out gz.model
+succeed "${mlp[@]}" --data data --out plain.model
+same gz.model plain.model
+same gz.model.checkpoint plain.model.checkpoint
+
+# --- places that cannot be written to are told before any work is done
+expect 1 '\[write_file\] expected an existing folder that can be written to, got .* \(no/folder/m\)$' "${mlp[@]}" --data data --out no/folder/m
+expect 1 '\[write_file\] expected a file, got a directory \(data\)$' "${mlp[@]}" --data data --out data
+expect 1 '\[write_file\] expected a file, got a directory \(data\)$' "${mlp[@]}" --data data --metrics data
+expect 1 '\[write_file\] expected a regular file, got a device or pipe \(/dev/null\)$' "${mlp[@]}" --data data --checkpoint /dev/null
+expect 1 '\[unpack\] expected a folder that can be made, got ' "${mlp[@]}" --data data --unpack no/folder
+mkdir locked && chmod 555 locked
+if [ "$(id -u)" = 0 ]; then
+  if command -v setpriv >/dev/null; then chmod -R a+rX "$work"; as=(setpriv --reuid 65534 --clear-groups); else as=(); fi
+else
+  as=(env)
+fi
+if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
+  nobody() { "${as[@]}" "$@"; }
+  got=0
+  nobody "${mlp[@]}" --data data --out locked/m >"$out" 2>"$err" || got=$?
+  [ "$got" = 1 ] || fail "expected status 1 for a folder without permission, got $got"
+  has "$err" '^tenon-train: \[write_file\] expected an existing folder that can be written to, got "Permission denied" \(locked/m\)$'
+fi
+
+# --- two writers: the second is told so, and the first is not disturbed
+"${mlp[@]}" --data data --epochs 1000000 --out busy >"$out" 2>"$err" &
+pid=$!
+wait_for '^epoch 1/' $pid
+cp "$err" first_err
+for flags in "--out busy" "--out free --checkpoint busy.checkpoint"; do
+  expect 1 '\[write_file\] expected to be the only writer, got another one at work.*\(busy(\.checkpoint)?\)$' "${mlp[@]}" --data data $flags
+done
+kill -TERM $pid
+wait $pid || [ $? = 143 ] || fail "the first writer was disturbed"
+
+# --- a full disk: the error says so, the old files stay
+if unshare --mount true 2>/dev/null; then
+  mkdir full
+  got=0
+  unshare --mount bash -c 'mount -t tmpfs -o size=2m none full && cp plain.model full/model && cd full && exec "$@"' _ \
+    "${mlp[@]}" --data ../data --out model --checkpoint checkpoint >"$out" 2>"$err" || got=$?
+  [ "$got" = 1 ] || fail "expected status 1 on a full disk, got $got: $(cat "$err")"
+  has "$err" '^tenon-train: \[write_file\] expected room for [0-9]+ bytes, got "No space left on device" \([^ ]*checkpoint\)$'
+  [ "$(wc -l <"$err")" = 1 ] || fail "expected one line: $(cat "$err")"
+else
+  echo "note: full disk not tested, unshare --mount is not allowed here"
+fi
+
+# --- damaged checkpoints: refused, and left as they are
+"${mlp[@]}" --data data --out c >/dev/null
+cp c.checkpoint whole
+refused() { expect 1 "$1" "$train" --data data --out c --resume auto; }
+edited() {  # SED PATTERN
+  sed "$1" whole >c.checkpoint
+  if cmp -s whole c.checkpoint; then fail "sed '$1' finds nothing"; fi
+  refused "$2"
+}
+truncate -s -1 c.checkpoint
+refused '\[load_safetensors\] expected .*\(c.checkpoint\)$'
+printf '\0\0\0\0\100\0\0\0rest' >c.checkpoint  # a header of 256 GB
+refused '\[load_safetensors\] expected .*\(c.checkpoint\)$'
+edited 's/"shape":\[10\]/"shape":[11]/' '\[load_safetensors\] expected .*\(c.checkpoint\)$'
+edited 's/"progress.epoch":"1"/"progress.epoch":"x"/' '\[load_checkpoint\] expected a number as "progress.epoch" in the metadata, got "x" '
+edited 's/"0,1,2,3,/"0,1,3,/; s/"progress.position":"0"/"progress.position":"999"/' '\[resume\] expected a place in an epoch of 200 images, got image 999 '
+edited 's/"train.model":"mlp"/"train.model":"cnn"/' '\[load_(checkpoint|model)\] expected '
+edited 's/"train.lr":"0.001"/"train.lr":"nan!!"/' '\[resume\] expected options of a training in the metadata, got \[usage\] expected --lr .* got "nan!!" \(c.checkpoint\)$'
+: >c.checkpoint
+refused '\[load_safetensors\] '
+[ ! -s c.checkpoint ] || fail "a refused checkpoint was written to"
+
+# --- a loss that is none: the step, the layer, the last good weights, advice
+rm -f model*
+expect 1 '\[train\] expected a finite (loss|gradient), got NaN or infinity in step [0-9]+, first in (the gradient of [0-9]+\.(weight|bias)|layer [0-9]+ \([A-Za-z0-9]+\)|the loss): lower the learning rate, .*; model.safetensors holds the weights before it$' \
+  "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e12
+[ -s model.safetensors ] || fail "the last good weights are not there"
+[ ! -e model.safetensors.lock ] || fail "a lock was left"
+if [ -x "$evaluate" ]; then succeed "$evaluate" model.safetensors --data data; fi
+expect 1 '\[train\] expected a finite .*; (model.safetensors holds the weights before it|they were not saved: \[save_model\] expected finite values .*)$' \
+  "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e38
+
+[ -z "$(ls ./*.tmp 2>/dev/null)" ] || fail "half-written files: $(ls)"
+exit 0

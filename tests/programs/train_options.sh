@@ -1,0 +1,102 @@
+# tenon-train: flags, environment, what it prints and what it writes.
+# SPDX-License-Identifier: MIT
+source "$(dirname "$0")/../support/programs.sh"
+
+# --- help and version
+succeed "$train" --help
+for flag in data model epochs batch optimizer lr schedule seed threads device precision limit test-limit augment out metrics \
+  checkpoint checkpoint-every resume quiet unpack; do
+  has "$out" "--$flag "
+  variable=${flag^^}
+  has "$out" "\[TENON_${variable//-/_}\]"
+done
+succeed "$train" --version
+has "$out" '^tenon-train [0-9]+\.[0-9]+\.[0-9]+$'
+
+# --- what cannot be asked for: one line, status 2, and nothing written
+expect 2 '\[usage\] expected --batch to be a whole number from 1 to [0-9]+, got "0"$' "$train" --batch 0
+expect 2 '\[usage\] expected --lr to be a finite number, got "nan"$' "$train" --lr nan
+expect 2 '\[usage\] expected --lr to be a number above 0, got "-1"$' "$train" --lr -1
+expect 2 '\[usage\] expected --lr to be a finite number, got "1e999"$' "$train" --lr 1e999
+expect 2 '\[usage\] expected --model to be mlp, lenet, cnn or resnet, got "vgg"$' "$train" --model vgg
+expect 2 '\[usage\] expected --epochs to be a whole number .*, got "1.5"$' "$train" --epochs 1.5
+expect 2 '\[usage\] expected --epochs to be a whole number .*, got "99999999999999999999"$' "$train" --epochs 99999999999999999999
+expect 2 '\[usage\] expected --seed to be a whole number .*, got "-1"$' "$train" --seed -1
+expect 2 '\[usage\] expected --augment to be none, shift, flip or both as shift,flip, got "turn"$' "$train" --augment turn
+expect 2 '\[usage\] expected --augment to be none or shift for mnist, .*, got "shift,flip"$' "$train" --data mnist --augment shift,flip
+expect 2 '\[usage\] expected --precision to be fp32, got "bf16"$' "$train" --precision bf16
+expect 2 '\[usage\] expected --optimizer .*, got "lion"$' "$train" --optimizer lion
+expect 2 '\[usage\] expected --schedule .*, got ""$' "$train" --schedule ''
+expect 2 '\[usage\] expected --device .*, got "gpu"$' "$train" --device gpu
+expect 2 '\[usage\] expected --checkpoint-every .*, got "0"$' "$train" --checkpoint-every 0
+expect 2 '\[usage\] expected .*, got "--bogus"$' "$train" --bogus
+expect 2 '\[usage\] expected .*, got "stray"$' "$train" stray
+expect 2 '\[usage\] expected .*--epochs' "$train" --epochs
+expect 2 '\[usage\] expected --out .*, got "m"$' "$train" --out m --checkpoint m
+TENON_BATCH=many expect 2 '\[usage\] expected --batch \(TENON_BATCH\) to be .*, got "many"$' "$train"
+TENON_QUIET=perhaps expect 2 '\[usage\] expected --quiet \(TENON_QUIET\) to be 1 or 0, got "perhaps"$' "$train"
+expect 1 '\[device\] expected a build with CUDA for --device cuda, got one without: use --device cpu$' "$train" --device cuda
+TENON_ISA=sse9 expect 1 '\[choose_isa\] expected TENON_ISA=.*, got sse9$' "$train" --limit 10 --test-limit 10
+rm -f ./*.lock  # what a failure leaves is a lock at most, and it holds nobody up
+[ -z "$(ls)" ] || fail "an error left $(ls)"
+
+# --- a training: what it says first and last, and its files
+small_data data 200 50
+small=("$train" --data data --model mlp --epochs 2 --batch 64 --threads 2)
+succeed "${small[@]}" --metrics m.jsonl
+has "$out" '^data    data: 200 training images, 50 test images \(data\)$'
+has "$out" '^model   mlp, 235146 parameters$'
+has "$out" '^device  cpu, 2 threads, isa (avx2|portable)$'
+has "$out" '^train   2 epochs of 4 steps, batch 64, adam, learning rate 0.001 \(cosine\), augmentation none, seed 1$'
+has "$out" '^epoch 2/2   training loss [0-9.]+, accuracy [0-9.]+   test loss [0-9.]+, accuracy [0-9.]+   [0-9.]+ s, [0-9]+ images/s$'
+[[ "$(tail -n 1 "$out")" == "saved   model.safetensors (checkpoint model.safetensors.checkpoint): test loss"*", accuracy 0."* ]] || fail "last line: $(tail -n 1 "$out")"
+grep -q $'[\r\x1b]' "$out" && fail "expected plain lines where output is no terminal"
+[ "$(ls)" = "$(printf '%s\n' data m.jsonl model.safetensors model.safetensors.checkpoint)" ] || fail "files: $(ls)"
+[ "$(stat -c %a model.safetensors)" = "$(printf %o $((0666 & ~$(umask))))" ] || fail "mode $(stat -c %a model.safetensors)"
+[ "$(wc -l <m.jsonl)" = 2 ] || fail "expected 2 lines of metrics: $(cat m.jsonl)"
+number='-?[0-9][0-9.e+-]*'
+has m.jsonl "^\{\"epoch\": 1, \"step\": 4, \"train_loss\": $number, \"test_loss\": $number, \"test_accuracy\": [01][0-9.]*, \"lr\": $number, \"images_per_second\": $number, \"seconds\": $number\}$"
+has m.jsonl '^\{"epoch": 2, "step": 8, '
+
+# The metadata: sorted, and nothing of this machine, moment or run.
+header() { local n; n=$(od -An -t u8 -N 8 "$1"); head -c $((n + 8)) "$1" | tail -c +9; }
+header model.safetensors >header
+has header '"__metadata__":\{"classes":"0,1,2,3,4,5,6,7,8,9","input.mean":"0\.[0-9]+","input.std":"0\.[0-9]+","model":"mlp","tenon.format":"1"\}'
+header model.safetensors.checkpoint >header
+grep -qE "$(hostname)|$work|thread" header && fail "the checkpoint tells of this machine: $(cat header)"
+
+# --- flags win over the environment, the environment over defaults; an empty variable is none
+TENON_EPOCHS=1 TENON_SEED= TENON_OUT=env.safetensors succeed "$train" --data data --model mlp --limit 64 --out flag.safetensors
+has "$out" '^train   1 epoch of 1 step, .*, seed 1$'
+has "$out" '^saved   flag.safetensors '
+[ ! -e env.safetensors ] || fail "a variable won over a flag"
+
+# --- quiet, optimizers and their rates, schedules, limits
+TENON_QUIET=1 succeed "${small[@]}" --optimizer sgd --schedule step --limit 100 --test-limit 20 --augment flip,shift --batch 1000
+has "$out" '^data    data: 100 training images, 20 test images'
+has "$out" ' of 1 step, batch 1000, sgd, learning rate 0.05 \(step\), augmentation shift,flip, '
+succeed "${small[@]}" --optimizer adamw --schedule onecycle --lr 2e-3 --metrics m.jsonl
+has "$out" 'adamw, learning rate 0.002 \(onecycle\)'
+succeed "${small[@]}" --schedule step --epochs 3 --lr 1 --optimizer sgd --limit 64 --metrics m.jsonl
+[ "$(sed 's/.*"lr": \([^,]*\),.*/\1/' m.jsonl | xargs)" = "1 0.1 0.010000000000000002" ] || fail "step schedule: $(cat m.jsonl)"
+
+# --- the network learns, and says so
+succeed "$train" --data data --model mlp --epochs 30 --batch 32 --quiet
+awk '/^saved/ { if ($NF < 0.6) exit 1 }' "$out" || fail "expected an accuracy above 0.6: $(tail -n 1 "$out")"
+
+# --- a terminal: a bar redrawn in place, unless NO_COLOR asks for plain lines
+if command -v script >/dev/null; then
+  bar=("${small[@]}" --limit 10000 --data "$work/all" --epochs 1 --test-limit 10 --batch 16)
+  script -qec "stty cols 100; $(printf '%q ' "${bar[@]}")" /dev/null >"$out" </dev/null || fail "on a terminal: $(cat "$out")"
+  grep -qE $'\r''epoch 1/1 \[#+-+\] +[0-9]+ %  loss [0-9.]+  accuracy [0-9.]+  [0-9]+ images/s  [0-9]+:[0-9]{2} left' "$out" || fail "no bar: $(cat "$out")"
+  script -qec "stty cols 40; $(printf '%q ' "${bar[@]}")" /dev/null >"$out" </dev/null || fail "on a narrow terminal"
+  tr '\r' '\n' <"$out" | sed 's/\x1b\[K//' | awk '/^epoch 1\/1 \[/ && length($0) > 39 { exit 1 }' || fail "a bar wider than the terminal"
+  NO_COLOR=1 script -qec "$(printf '%q ' "${bar[@]}")" /dev/null >"$out" </dev/null || fail "with NO_COLOR"
+  grep -q $'\x1b' "$out" && fail "expected plain lines with NO_COLOR"
+fi
+
+# --- unpacking: plain files with the content of the packed ones
+succeed "$train" --data data --unpack plain
+has "$out" '^wrote 200 training and 50 test images with their labels into plain$'
+for file in data/*; do same "$file" "plain/${file#data/}"; done
+exit 0

@@ -1,0 +1,76 @@
+# tenon-train --resume: the model is the same to the byte for any number of threads, and for a training that was stopped
+# anywhere; what fixes the course of a training comes from the checkpoint.
+# SPDX-License-Identifier: MIT
+source "$(dirname "$0")/../support/programs.sh"
+small_data data 200 50
+
+# Batch 48 leaves 8 images for the last step. resnet has BatchNorm and residuals.
+check_course() {  # MODEL FLAG...
+  local course=("$train" --data data --epochs 3 --batch 48 --augment shift,flip --test-limit 10 --model "$@") threads stop
+  succeed "${course[@]}" --threads 2 --out whole --metrics whole.jsonl
+  for threads in 1 3; do
+    succeed "${course[@]}" --threads $threads --out again
+    same whole again
+    same whole.checkpoint again.checkpoint
+  done
+  # A checkpoint of every step is killed away at a moment of chance, and once exactly after steps 5 and 10 (an epoch's end).
+  for stop in 1 2 5 10 15; do
+    rm -f part*
+    "${course[@]}" --threads 2 --out part --metrics part.jsonl --checkpoint-every "$stop" >"$out" 2>"$err" &
+    local pid=$!
+    until [ -s part.checkpoint ] || ! kill -0 $pid 2>/dev/null; do :; done
+    kill -9 $pid 2>/dev/null || true
+    wait $pid 2>/dev/null || true
+    [ -s part.checkpoint ] || fail "no checkpoint: $(cat "$err")"
+    succeed "$train" --data data --test-limit 10 --threads 1 --out part --metrics part.jsonl --resume part.checkpoint
+    has "$out" "^resume  from step [0-9]+ of 15 \(part.checkpoint\)$"
+    same whole part
+    same whole.checkpoint part.checkpoint
+    [ "$(sed 's/, "images_per.*//' part.jsonl)" = "$(sed 's/, "images_per.*//' whole.jsonl)" ] || fail "metrics: $(cat part.jsonl) instead of $(cat whole.jsonl)"
+  done
+}
+check_course mlp --optimizer sgd --schedule step
+check_course mlp --optimizer adam
+check_course resnet --optimizer adamw --schedule onecycle
+
+# --- auto: from the start if there is nothing, on if there is, and at the end nothing is left to do
+mlp=("$train" --data data --model mlp --epochs 2 --batch 64)
+rm -f model*
+succeed "${mlp[@]}" --resume auto
+has "$out" '^resume  no model.safetensors.checkpoint yet, so from the start$'
+cp model.safetensors first
+succeed "${mlp[@]}" --resume auto
+has "$out" '^resume  from step 8 of 8 '
+has "$out" '^saved   model.safetensors .*accuracy 0'
+grep -q '^epoch' "$out" && fail "trained on after the end"
+same first model.safetensors
+
+# --- what was given as well must agree; what comes from elsewhere is free
+for flag in "--lr 0.002" "--epochs 3" "--model cnn" "--batch 65" "--seed 2" "--limit 100" "--augment flip" "--optimizer adamw" "--schedule constant"; do
+  expect 2 "\[usage\] expected ${flag% *} [^ ]+ as in the checkpoint, got ${flag#* } \(model.safetensors.checkpoint\)$" "$train" --data data --resume auto $flag
+done
+expect 2 '\[usage\] expected --lr 0.001 as in the checkpoint, got 0.05 ' "$train" --data data --resume auto --lr 5e-2
+TENON_SEED=9 expect 2 '\[usage\] expected --seed 1 as in the checkpoint, got 9 ' "$train" --data data --resume auto
+succeed "$train" --data data --resume auto --lr 1e-3 --epochs 2 --model mlp --batch 64 --threads 1
+succeed "$train" --data data --model mlp --epochs 1 --limit 64 --optimizer sgd --out s
+succeed "$train" --data data --resume s.checkpoint --out s --optimizer sgd
+
+# --- another training set, another path of instructions, a newer file, a model in place of a checkpoint
+small_data other 199 50
+expect 1 '\[resume\] expected the training images of the checkpoint, SHA-256 [0-9a-f]{16}..., got [0-9a-f]{16}...: choose them with --data \(other\)$' \
+  "$train" --data other --resume auto
+small_data data2 200 20
+succeed "$train" --data data2 --resume auto
+TENON_ISA=portable succeed "$train" --data data --resume auto
+has "$out" 'isa portable$'
+if grep -q avx2 /proc/cpuinfo; then has "$out" '^note    isa avx2 in the checkpoint, portable now: bits differ from here on$'; fi
+expect 1 '\[resume\] expected a checkpoint of tenon-train, got a file without "train.model" in its metadata \(first\)$' "$train" --data data --resume first
+expect 1 '\[read_file\] expected a readable file, got "No such file or directory" \(nothing\)$' "$train" --data data --resume nothing
+expect 1 '\[load_safetensors\] ' "$train" --data data --resume data/t10k-labels-idx1-ubyte
+sed 's/"tenon.format":"1"/"tenon.format":"2"/' model.safetensors.checkpoint >newer
+expect 1 '\[load_model\] expected a file of format 1, got format "2": .*newer tenon.* \(newer\)$' "$train" --data data --resume newer
+echo '{"epochs": 1}' >foreign.jsonl
+expect 1 '\[resume\] expected lines that begin \{"epoch": N, got "\{\\"epochs\\": 1\}" \(foreign.jsonl\)$' \
+  "$train" --data data --resume auto --metrics foreign.jsonl
+has foreign.jsonl epochs
+exit 0

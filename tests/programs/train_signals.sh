@@ -1,0 +1,78 @@
+# SIGINT and SIGTERM: what there is to save is saved, the status is 130 or 143, and it takes less than two seconds; in
+# set-up and evaluation too, and as process 1 of a container.
+# SPDX-License-Identifier: MIT
+source "$(dirname "$0")/../support/programs.sh"
+small_data data 200 50
+
+# stop SIGNAL STATUS PID [TO]: sends it (to TO, if that is another process), and checks status and time.
+stop() {
+  local begun=$(date +%s%N) got=0 took
+  kill -"$1" "${4:-$3}"
+  wait "$3" || got=$?
+  took=$((($(date +%s%N) - begun) / 1000000))
+  [ "$got" = "$2" ] || fail "expected status $2 after SIG$1, got $got: $(cat "$err")"
+  [ "$took" -lt $((2000 * slowness)) ] || fail "SIG$1 took $took ms"
+  [ "$(wc -l <"$err")" -le 2 ] || fail "expected a line, got $(cat "$err")"
+}
+
+# --- training: the default model and batch; the step is finished, the checkpoint written, and it goes on from there
+for signal in INT:130 TERM:143; do
+  rm -f model*
+  "$train" --data "$work/all" --limit 20000 --epochs 1 --test-limit 100 --metrics m.jsonl >"$out" 2>"$err" &
+  pid=$!
+  wait_for '^train ' $pid
+  sleep 0.3
+  stop ${signal%:*} ${signal#*:} $pid
+  has "$err" "^tenon-train: SIG${signal%:*}: saved step [0-9]+ of 157 in model.safetensors.checkpoint; --resume model.safetensors.checkpoint goes on$"
+  [ ! -e model.safetensors ] || fail "a model that is not finished was saved"
+  [ -z "$(ls ./*.lock ./*.tmp 2>/dev/null)" ] || fail "left $(ls)"
+  step=$(sed 's/.*saved step \([0-9]*\) .*/\1/' "$err")
+done
+"$train" --data "$work/all" --test-limit 100 --resume auto >"$out" 2>"$err" &
+pid=$!
+wait_for "^resume  from step $step of 157" $pid
+stop TERM 143 $pid
+[ "$(sed 's/.*saved step \([0-9]*\) .*/\1/' "$err")" -ge "$step" ] || fail "went back: $(cat "$err")"
+
+# --- evaluation: little to train on, much to test on; the epoch's evaluation is made up for after the resume
+rm -f model*
+course=("$train" --data "$work/all" --model mlp --limit 32 --batch 32 --metrics m.jsonl --threads 1)
+succeed "${course[@]}" --epochs 40 --out whole --metrics whole.jsonl
+"${course[@]}" --epochs 40 >"$out" 2>"$err" &
+pid=$!
+wait_for '^epoch 2/' $pid
+stop INT 130 $pid
+has "$err" '^tenon-train: SIGINT: saved step [0-9]+ of 40 '
+succeed "${course[@]}" --resume auto
+same whole model.safetensors
+[ "$(cut -d, -f1-5 m.jsonl)" = "$(cut -d, -f1-5 whole.jsonl)" ] || fail "metrics: $(cat m.jsonl)"
+
+# --- set-up: reading that never ends, as of a network drive that hangs
+mkdir hangs
+cp data/t10k* data/train-labels* hangs
+mkfifo hangs/train-images-idx3-ubyte
+for signal in INT:130 TERM:143; do
+  "$train" --data hangs --out hung >"$out" 2>"$err" &
+  pid=$!
+  until [ -e hung.checkpoint.lock ]; do sleep 0.01; done
+  sleep 0.2
+  stop ${signal%:*} ${signal#*:} $pid
+  has "$err" '^ended by a signal before there was anything to save$'
+done
+"$train" --data "$work/all" >"$out" 2>"$err" &  # at any moment of a set-up that does go on
+pid=$!
+sleep 0.1
+stop TERM 143 $pid
+
+# --- process 1 has no default handlers
+if unshare --fork --pid true 2>/dev/null; then
+  rm -f model*
+  unshare --fork --pid "$train" --data "$work/all" --model mlp --epochs 1000 --test-limit 100 >"$out" 2>"$err" &
+  pid=$!
+  wait_for '^train ' $pid
+  stop TERM 143 $pid "$(pgrep -P $pid)"
+  has "$err" '^tenon-train: SIGTERM: saved step'
+else
+  echo "note: process 1 not tested, unshare --pid is not allowed here"
+fi
+exit 0

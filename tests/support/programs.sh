@@ -1,0 +1,62 @@
+# Sourced by the tests of the programs, after `set -- BIN`: the folder of the binaries, a folder to work in, small data.
+# SPDX-License-Identifier: MIT
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+trap 'echo "FAILED: $0:$LINENO: $BASH_COMMAND"' ERR
+bin=$(cd "$1" && pwd)
+unset "${!TENON_@}" NO_COLOR
+train=$bin/tenon-train
+evaluate=$bin/tenon-evaluate
+[ -x "$train" ] || fail "no $train"
+workdir
+out=$work/stdout err=$work/stderr
+mkdir "$work/here"
+cd "$work/here"
+
+# Sanitizers cost five to twenty times the time.
+slowness=1
+if grep -qaE '__(asan|tsan)_init' "$train"; then slowness=15; fi
+
+u32() { printf "\\x$(printf %02x $(($1 >> 24 & 255)))\\x$(printf %02x $(($1 >> 16 & 255)))\\x$(printf %02x $(($1 >> 8 & 255)))\\x$(printf %02x $(($1 & 255)))"; }
+
+# small_data DIR TRAIN TEST: the first images of Fashion-MNIST as four plain IDX files.
+small_data() {
+  local part count
+  if [ ! -d "$work/all" ]; then
+    "$train" --unpack "$work/all" >/dev/null 2>"$err" || { cat "$err"; skip "no Fashion-MNIST here"; }
+  fi
+  mkdir -p "$1"
+  for part in train:$2 t10k:$3; do
+    count=${part#*:} part=${part%:*}
+    { u32 2051; u32 "$count"; u32 28; u32 28; head -c $((16 + count * 784)) "$work/all/$part-images-idx3-ubyte" | tail -c +17; } >"$1/$part-images-idx3-ubyte"
+    { u32 2049; u32 "$count"; head -c $((8 + count)) "$work/all/$part-labels-idx1-ubyte" | tail -c +9; } >"$1/$part-labels-idx1-ubyte"
+  done
+}
+
+# expect STATUS PATTERN COMMAND...: its exit status, and one line on stderr, "PROGRAM: " and what PATTERN matches.
+expect() {
+  local status=$1 pattern=$2 got=0
+  shift 2
+  "$@" >"$out" 2>"$err" || got=$?
+  [ "$got" = "$status" ] || fail "expected exit status $status, got $got: $* ($(cat "$err"))"
+  [ "$(wc -l <"$err")" = 1 ] || fail "expected one line on stderr, got: $(cat "$err") ($*)"
+  grep -qE "^$(basename "$1"): $pattern" "$err" || fail "expected '$pattern', got: $(cat "$err") ($*)"
+}
+
+# succeed COMMAND...: status 0, nothing on stderr; its output is in "$out".
+succeed() {
+  local got=0
+  "$@" >"$out" 2>"$err" || got=$?
+  [ "$got" = 0 ] || fail "expected success, got status $got: $* ($(cat "$err"))"
+  [ ! -s "$err" ] || fail "expected nothing on stderr, got: $(cat "$err") ($*)"
+}
+
+has() { grep -qE -- "$2" "$1" || fail "expected '$2' in $1, got: $(cat "$1")"; }
+same() { cmp -s "$1" "$2" || fail "expected $1 and $2 to be the same bytes"; }
+
+# wait_for PATTERN PID: until a line of "$out" matches; fails if the process ends before.
+wait_for() {
+  until grep -qE -- "$1" "$out" 2>/dev/null; do
+    kill -0 "$2" 2>/dev/null || grep -qE -- "$1" "$out" || fail "ended before it said '$1': $(cat "$out" "$err")"
+    sleep 0.01
+  done
+}

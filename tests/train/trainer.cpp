@@ -1,0 +1,233 @@
+// Trainer: it learns, its bits do not depend on threads, it stops where it should, and it keeps good weights.
+#include <tenon/tenon.hpp>
+
+#include <cstring>
+#include <limits>
+
+#include "catch.hpp"
+
+using namespace tenon;
+
+namespace {
+
+// Everything that could make bits depend on threads: convolution, batch statistics, dropout, residuals, a short last batch.
+using Net = Sequential<Input<1, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
+                       Residual<Conv2d<6, Kernel<3>, Padding<1>>, ReLU>, Flatten, Linear<20>, ReLU, Dropout<Rate<1, 4>>, Linear<4>>;
+
+struct Set {
+  int count = 0, channels = 1, height = 8, width = 8;
+  std::vector<std::uint8_t> pixels, labels;
+};
+
+// Images whose class is the quarter that is bright.
+Set quarters(int count) {
+  Set s;
+  s.count = count;
+  for (int i = 0; i < count; ++i) {
+    const random::Four r = random::Key{9, random::Use::user, 0, 0}.words(static_cast<std::uint64_t>(i), 0);
+    const int label = static_cast<int>(r.v[0] % 4);
+    s.labels.push_back(static_cast<std::uint8_t>(label));
+    for (int y = 0; y < 8; ++y)
+      for (int x = 0; x < 8; ++x) {
+        const random::Four n = random::Key{9, random::Use::user, 1, 0}.words(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(y * 8 + x));
+        const bool bright = (y / 4) * 2 + x / 4 == label;
+        s.pixels.push_back(static_cast<std::uint8_t>(n.v[0] % 100 + (bright ? 100 : 0)));
+      }
+  }
+  return s;
+}
+
+template <class M>
+std::vector<unsigned char> bits(const M& m) {
+  std::vector<unsigned char> b((m.parameters().size + m.states().size) * sizeof(typename M::T));
+  std::memcpy(b.data(), m.parameters().data, m.parameters().size * sizeof(typename M::T));
+  std::memcpy(b.data() + m.parameters().size * sizeof(typename M::T), m.states().data, m.states().size * sizeof(typename M::T));
+  return b;
+}
+
+std::vector<unsigned char> train(const Set& set, int threads, Isa isa, int stop_after = 0) {
+  Cpu cpu = cpu_with_threads(threads);
+  cpu.set_isa(isa);
+  Model<Net> model(Seed{5}, 16, std::move(cpu));
+  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(30), {1.0});
+  const ImageData data(set, {0.5, 0.25, true, true});
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    int steps = 0;
+    while (!trainer.epoch(data, [&](const LossSums&) { return ++steps != stop_after; })) continue;
+  }
+  return bits(model);
+}
+
+}  // namespace
+
+TEST_CASE("trainer: the same bits for any number of threads, and from run to run") {
+  const Set set = quarters(107);  // 16 does not divide it
+  for (const Isa isa : {Isa::portable, detect_isa()}) {
+    const auto one = train(set, 1, isa);
+    CHECK(one == train(set, 1, isa));
+    CHECK(one == train(set, 2, isa));
+    CHECK(one == train(set, 3, isa));
+    CHECK(one == train(set, 2, isa, 3));  // left and entered again in the middle of an epoch
+  }
+}
+
+TEST_CASE("trainer: it learns", "[smoke]") {
+  const Set train_set = quarters(400), test_set = quarters(60);
+  Model<Net> model(Seed{1}, 32);
+  Trainer trainer(model, Adam{3e-3});
+  const ImageData data(train_set, {0.5, 0.25}), test(test_set, {0.5, 0.25});
+  const double before = trainer.evaluate(test).loss();
+  for (int epoch = 0; epoch < 4; ++epoch) trainer.epoch(data);
+  const LossSums after = trainer.evaluate(test);
+  CHECK(after.count == 60);
+  CHECK(after.loss() < 0.3 * before);
+  CHECK(after.accuracy() > 0.95);
+  CHECK(trainer.progress().epoch == 4);
+  CHECK(trainer.progress().step == 4 * 13);
+  CHECK(model.counters()[0] == 4 * 13);  // num_batches_tracked
+}
+
+TEST_CASE("trainer: evaluation does not depend on the capacity, beyond rounding") {
+  const Set set = quarters(50);
+  Model<Net> a(Seed{1}, 7), b(Seed{1}, 50);
+  Trainer ta(a, Sgd{}), tb(b, Sgd{});
+  const ImageData data(set);
+  CHECK(ta.evaluate(data).loss() == Approx(tb.evaluate(data).loss()).epsilon(1e-5));
+  CHECK(ta.evaluate(data).count == 50);
+}
+
+TEST_CASE("trainer: a batch of several backward passes is the sum of its parts") {
+  using Small = Sequential<Input<6>, Linear<5>, Tanh, Linear<3>>;
+  const std::vector<float> x{1, 2, 3, 4, 5, 6, -1, -2, 0, 1, 0, 2};
+  const std::int32_t labels[] = {0, 2};
+  Model<Small> whole(Seed{3}, 2), parts(Seed{3}, 1);
+  std::copy(x.begin(), x.end(), whole.input(2).data);
+  whole.backward(CrossEntropy{}, labels, 2);
+  for (int i = 0; i < 2; ++i) {
+    std::copy_n(x.begin() + 6 * i, 6, parts.input(1).data);
+    parts.backward(CrossEntropy{}, labels + i, 1, i > 0);
+  }
+  for (std::size_t i = 0; i < whole.gradients().size; ++i)
+    CHECK(whole.gradients()[i] == Approx(parts.gradients()[i] / 2).margin(1e-6));
+}
+
+TEST_CASE("trainer: clipping scales the gradient to the norm, and no further") {
+  using Small = Sequential<Input<2>, Linear<2, NoBias>>;
+  Model<Small> model(Seed{3}, 1);
+  Sgd sgd;
+  sgd.lr = 1;
+  sgd.momentum = 0;
+  Trainer trainer(model, sgd, CrossEntropy{}, Schedule::constant(), {0.01});
+  const std::vector<float> before(model.parameters().begin(), model.parameters().end());
+  const float x[] = {3, -4};
+  const std::int32_t label = 1;
+  trainer.step(x, &label, 1);
+  double moved = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) moved += std::pow(model.parameters()[i] - before[i], 2);
+  CHECK(std::sqrt(moved) == Approx(0.01).epsilon(1e-4));
+}
+
+TEST_CASE("trainer: AdamW spares biases and norms, unless told otherwise") {
+  using Small = Sequential<Input<3>, Linear<4>, BatchNorm<>, Linear<2>>;
+  const float x[] = {0, 0, 0, 0, 0, 0};
+  const std::int32_t labels[] = {0, 1};
+  for (const bool everything : {false, true}) {
+    Model<Small> model(Seed{3}, 2);
+    AdamW adamw(0.1);
+    adamw.weight_decay = 0.5;
+    if (everything) adamw.decay = Decay::everything;
+    Trainer trainer(model, adamw);
+    const std::vector<float> before(model.parameters().begin(), model.parameters().end());
+    trainer.step(x, labels, 2);
+    // The input is zero, so 0.weight has no gradient: what changes it is decay. Nor has 0.bias, which BatchNorm subtracts.
+    const auto& t = model.tensors();
+    const auto at = [&](std::size_t i) { return static_cast<std::size_t>(t[i].offset); };
+    REQUIRE((t[0].name == "0.weight" && t[1].name == "0.bias" && t[2].name == "1.weight"));
+    CHECK(model.parameters()[at(0)] == Approx(before[at(0)] * 0.95f));
+    CHECK(model.parameters()[at(2)] == Approx(everything ? 0.95f : 1.0f).margin(1e-6));
+  }
+}
+
+TEST_CASE("trainer: a NaN in the data stops it, names the layer, and spares weights and statistics") {
+  Model<Net> model(Seed{5}, 16);
+  Trainer trainer(model, Adam{});
+  const ImageData data(quarters(16));
+  std::vector<float> x(16 * 64, 0.5f);
+  const std::vector<std::int32_t> labels(16, 1);
+  trainer.step(x.data(), labels.data(), 16);
+  const auto good = bits(model);
+  x[100] = std::numeric_limits<float>::quiet_NaN();
+  try {
+    trainer.step(x.data(), labels.data(), 16);
+    FAIL("expected NonFinite");
+  } catch (const NonFinite& e) {
+    CHECK(e.step == 2);
+    CHECK(e.layer == "the input");
+  }
+  CHECK(bits(model) == good);
+  CHECK(model.counters()[0] == 1);
+}
+
+TEST_CASE("trainer: weights that overflow are traced to their layer") {
+  using Small = Sequential<Input<4>, Linear<4>, Tanh, Linear<4>, ReLU, Linear<2>>;
+  Model<Small> model(Seed{5}, 2);
+  const auto& t = model.tensors()[2];
+  REQUIRE(t.name == "2.weight");
+  for (long long i = 0; i < t.dims.count(); ++i) model.parameters()[static_cast<std::size_t>(t.offset + i)] = i % 2 ? 3e38f : -3e38f;
+  model.parameters()[0] = 100;
+  Trainer trainer(model, Adam{});
+  const float x[] = {1, 1, 1, 1, -1, -1, -1, -1};
+  const std::int32_t labels[] = {0, 1};
+  try {
+    for (int i = 0; i < 3; ++i) trainer.step(x, labels, 2);
+    FAIL("expected NonFinite");
+  } catch (const NonFinite& e) {
+    INFO(e.what());
+    CHECK_THAT(e.layer, ContainsSubstring("layer 2 (Linear)") || ContainsSubstring("layer 4 (Linear)") || ContainsSubstring("gradient"));
+    CHECK_THAT(e.what(), StartsWith("[train] expected a finite "));
+  }
+}
+
+TEST_CASE("trainer: a last batch of one sample is left out where BatchNorm needs two") {
+  using Flat = Sequential<Input<1, 8, 8>, Flatten, Linear<6>, BatchNorm<>, ReLU, Linear<4>>;
+  const Set set = quarters(17);
+  Model<Flat> model(Seed{5}, 16);
+  Trainer trainer(model, Adam{});
+  trainer.epoch(ImageData(set));
+  CHECK(trainer.skipped() == 1);
+  CHECK(trainer.progress().step == 1);
+  const float x[64] = {};
+  const std::int32_t label = 0;
+  CHECK_THROWS_AS(trainer.step(x, &label, 1), Error);
+}
+
+TEST_CASE("trainer: wrong arguments are said") {
+  using Small = Sequential<Input<4>, Linear<3>>;
+  CHECK_THROWS_WITH(Model<Small>(Seed{1}, 0), "[Model] expected a capacity of at least 1 sample, got 0");
+  Model<Small> model(Seed{1}, 2);
+  Trainer trainer(model, Adam{});
+  const float x[12] = {};
+  const std::int32_t labels[] = {0, 3, 0};
+  CHECK_THROWS_WITH(trainer.step(x, labels, 3), "[Model] expected a batch of 1 to 2 samples, got 3");
+  CHECK_THROWS_WITH(trainer.step(x, labels, 2), "[CrossEntropy] expected labels from 0 to 2, got 3");
+  CrossEntropy weighted;
+  weighted.class_weights = {1, 2};
+  Trainer other(model, Adam{}, weighted);
+  CHECK_THROWS_WITH(other.step(x, labels, 1), "[CrossEntropy] expected 3 class weights, got 2");
+}
+
+TEST_CASE("trainer: regression with samples of one's own") {
+  std::vector<float> x, y;
+  for (int i = 0; i < 64; ++i) {
+    const float a = static_cast<float>(i % 8) / 4 - 1, b = static_cast<float>(i / 8) / 4 - 1;
+    x.insert(x.end(), {a, b});
+    y.push_back(a * b);
+  }
+  const Samples<float, float> data(x, y, 64);
+  Model<Sequential<Input<2>, Linear<32>, Tanh, Linear<1>>> model(Seed{2}, 16);
+  Trainer trainer(model, Adam{0.01}, MeanSquaredError<>{});
+  const double before = trainer.evaluate(data).loss();
+  for (int epoch = 0; epoch < 100; ++epoch) trainer.epoch(data);
+  CHECK(trainer.evaluate(data).loss() < 0.05 * before);
+  CHECK_THROWS_AS((Samples<float, float>(x, y, 63)), Error);
+}
