@@ -171,25 +171,30 @@ std::string predictions_csv(const ImageSet& set, const std::vector<float>& logit
   return csv;
 }
 
-// NaN, where nothing was measured, becomes null.
+// A line for each class and each row of the matrix. NaN, where nothing was measured, becomes null.
 std::string metrics_json(const program::ModelInfo& info, const program::Scores& scores, int count) {
   using Json = nlohmann::ordered_json;
-  const bool measured = scores.count() > 0;
-  Json per_class = Json::array(), confusion = Json::array();
-  for (int c = 0; measured && c < scores.classes(); ++c) {
+  std::vector<Json> per_class, confusion;
+  for (int c = 0; scores.count() > 0 && c < scores.classes(); ++c) {
     Json row = Json::array();
     for (int k = 0; k < scores.classes(); ++k) row.push_back(scores.at(c, k));
     confusion.push_back(row);
-    per_class.push_back(Json{{"label", c},
-                             {"name", info.classes[static_cast<std::size_t>(c)]},
-                             {"count", scores.labelled(c)},
-                             {"precision", scores.precision(c)},
-                             {"recall", scores.recall(c)},
-                             {"f1", scores.f1(c)}});
+    per_class.push_back({{"label", c},
+                         {"name", info.classes[static_cast<std::size_t>(c)]},
+                         {"count", scores.labelled(c)},
+                         {"precision", scores.precision(c)},
+                         {"recall", scores.recall(c)},
+                         {"f1", scores.f1(c)}});
   }
-  const Json json{{"model", info.model},    {"count", count},         {"accuracy", scores.accuracy()},
-                  {"loss", scores.loss()}, {"per_class", per_class}, {"confusion", confusion}};
-  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  const auto value = [](const Json& j) { return j.dump(-1, ' ', false, Json::error_handler_t::replace); };
+  const auto lines = [&](const std::vector<Json>& list) {
+    std::string s = "[";
+    for (std::size_t i = 0; i < list.size(); ++i) s += (i > 0 ? ",\n    " : "\n    ") + value(list[i]);
+    return s + (list.empty() ? "]" : "\n  ]");
+  };
+  return "{\n  \"model\": " + value(info.model) + ",\n  \"count\": " + value(count) + ",\n  \"accuracy\": " + value(scores.accuracy()) +
+         ",\n  \"loss\": " + value(scores.loss()) + ",\n  \"per_class\": " + lines(per_class) + ",\n  \"confusion\": " + lines(confusion) +
+         "\n}\n";
 }
 
 // The lines of tenon-train --metrics.

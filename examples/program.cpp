@@ -173,13 +173,17 @@ bool Options::parse(int argc, char** argv) {
     }
     added.emplace_back(o.get(), c);
   }
-  bool version = false;
-  app.add_flag("--version", version, "Print the version and exit");
+  const auto number = [](int n) { return std::to_string(n); };
+  app.set_version_flag("--version", program_ + " " + number(TENON_VERSION_MAJOR) + "." + number(TENON_VERSION_MINOR) + "." + number(TENON_VERSION_PATCH),
+                       "Print the version and exit");
 
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
+    return false;
+  } catch (const CLI::CallForVersion& version) {
+    std::printf("%s\n", version.what());
     return false;
   } catch (const CLI::ExtrasError&) {
     const std::vector<std::string> extras = app.remaining();
@@ -191,10 +195,6 @@ bool Options::parse(int argc, char** argv) {
     throw UsageError("a " + missing + " (see " + program_ + " --help)", "none");
   } catch (const CLI::ParseError& e) {
     throw UsageError("arguments as " + program_ + " --help lists them", tenon::in_quotes(e.what()));
-  }
-  if (version) {
-    std::printf("%s %d.%d.%d\n", program_.c_str(), TENON_VERSION_MAJOR, TENON_VERSION_MINOR, TENON_VERSION_PATCH);
-    return false;
   }
 
   for (const auto& [o, c] : added) {

@@ -112,7 +112,7 @@ struct Scheme {
   Colour text(Colour background) const { return contrast(dark, background) > contrast(bright, background) ? dark : bright; }
 };
 
-inline constexpr Scheme light_scheme{{255, 255, 255}, {21, 84, 158}, {176, 58, 10}, {20, 24, 31}, {255, 255, 255}};
+inline constexpr Scheme light_scheme{{255, 255, 255}, {21, 84, 158}, {176, 58, 10}, {0, 0, 0}, {255, 255, 255}};
 inline constexpr Scheme dark_scheme{{25, 29, 36}, {120, 184, 255}, {255, 152, 94}, {8, 10, 14}, {238, 241, 245}};
 
 inline std::string heat_rules(const Scheme& scheme) {
@@ -173,7 +173,8 @@ inline std::string chart(const std::string& title, const std::vector<EpochMetric
 
   std::string spoken = title;
   for (const Curve& c : curves)
-    spoken += std::string(", ") + c.name + " from " + label(c.y.front()) + " to " + label(c.y.back());
+    if (std::isfinite(c.y.front()) && std::isfinite(c.y.back()))
+      spoken += std::string(", ") + c.name + " from " + label(c.y.front()) + " to " + label(c.y.back());
   std::string s = "<figure><figcaption>" + escaped(title) + "</figcaption><svg viewBox=\"0 0 440 250\" role=\"img\" aria-label=\"" +
                   escaped(spoken) + "\">";
   for (int k = ticks.first; k <= ticks.last; ++k) {

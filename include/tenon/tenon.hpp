@@ -3,6 +3,8 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "tenon/plan/plan.hpp"  // first: what it says of a mistake should not be buried under a chain of includes
+
 #include "tenon/data/dataset.hpp"
 #include "tenon/layers.hpp"
 #include "tenon/losses/binary_cross_entropy.hpp"

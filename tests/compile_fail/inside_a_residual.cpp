@@ -1,5 +1,5 @@
 // A mistake inside a Residual is located inside it.
-// expect: layer<1, tenon::plan::body<1, tenon::Linear<5> ?> ?>
+// expect: layer<1, (tenon::plan::)?body<1, tenon::Linear<5> ?> ?>
 // expect: got<4, 6, 6>
 // expect: insert_Flatten_before_this_layer
 // errors: 1

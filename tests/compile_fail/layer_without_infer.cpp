@@ -1,5 +1,7 @@
 // A layer that lacks a member of the contract is told so.
-// expect: a layer has name, infer\(Dims\) -> LayerSpec, forward and backward
+// expect: layer<0, Double>
+// expect: a_layer_with_name_infer_forward_and_backward
+// expect: see_docs_adding_a_layer
 // errors: 1
 // SPDX-License-Identifier: MIT
 #include <tenon/tenon.hpp>

@@ -4,8 +4,8 @@
 
 #include "catch.hpp"
 
-using tenon::is_utf8;
 using tenon::in_quotes;
+using tenon::is_utf8;
 
 TEST_CASE("is_utf8: well-formed") {
   for (const char* s : {"", "abc", "\x7f", "\xc2\x80", "\xdf\xbf", "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80",
@@ -27,7 +27,8 @@ TEST_CASE("in_quotes: one line, no control characters, at most 60 characters") {
   CHECK(in_quotes("\"\\") == "\"\\\"\\\\\"");
   CHECK(in_quotes("\xc3\xa9") == "\"\xc3\xa9\"");
   CHECK(in_quotes("\xc3") == "\"\\xc3\"");
-  CHECK(in_quotes(std::string(60, 'a')) == "\"" + std::string(60, 'a') + "\"");
-  CHECK(in_quotes(std::string(61, 'a')) == "\"" + std::string(60, 'a') + "...\"");
-  CHECK(in_quotes(std::string(59, 'a') + "\xc3\xa9z") == "\"" + std::string(59, 'a') + "...\"");
+  const std::string most(60, 'a'), less(59, 'a');
+  CHECK_THAT(in_quotes(most), Equals('"' + most + '"'));
+  CHECK_THAT(in_quotes(most + 'a'), Equals('"' + most + "...\""));
+  CHECK_THAT(in_quotes(less + "\xc3\xa9z"), Equals('"' + less + "...\""));
 }

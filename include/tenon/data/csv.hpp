@@ -109,7 +109,8 @@ inline CsvTable parse_csv(std::string_view text, std::string_view where, char se
       fail(std::to_string(table.columns) + " fields", std::to_string(fields.size()), line);
     for (std::size_t c = 0; c < fields.size(); ++c) {
       table.values.emplace_back();
-      if (!detail::csv_number(fields[c], table.values.back())) fail("a finite number", in_quotes(fields[c]), line, c + 1);
+      if (!detail::csv_number(fields[c], table.values.back()))
+        fail("a finite number", in_quotes(fields[c]), line, c + 1);
     }
     ++table.rows;
   }

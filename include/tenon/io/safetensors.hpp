@@ -45,8 +45,8 @@ template <class T>
 void read_into(const TensorInfo& tensor, std::span<T> to, std::string_view where) {
   if (to.size() != tensor.size())
     throw Error("load_safetensors",
-                "expected " + std::to_string(to.size()) + " values in tensor " + in_quotes(tensor.name) + ", got shape " +
-                    shape_text(tensor.shape),
+                "expected " + std::to_string(to.size()) + " values in tensor " + in_quotes(tensor.name) +
+                    ", got shape " + shape_text(tensor.shape),
                 where);
   const std::string place = std::string(where).append(": tensor ").append(in_quotes(tensor.name));
   convert_values<T>(tensor.dtype, tensor.data.data(), to, "load_safetensors", place);

@@ -87,7 +87,6 @@ constexpr Misfit sane(const LayerSpec& s) {
 // One layer: a leaf, unless specialised.
 template <class L>
 struct Lower {
-  static_assert(LayerContract<L>, "tenon: a layer has name, infer(Dims) -> LayerSpec, forward and backward (layers/layer.hpp)");
   static constexpr int nodes = 1;
 
   static constexpr void run(Lowering& g) {
@@ -95,6 +94,8 @@ struct Lower {
       const LayerSpec spec = L::infer(g.dims);
       g.misfit = sane(spec);
       if (!g.misfit) g.append(spec, L::name, -1, &tenon::detail::room_of<L>);
+    } else {
+      g.misfit = {Need::a_layer_with_name_infer_forward_and_backward, Remedy::see_docs_adding_a_layer, g.dims};
     }
   }
 };

@@ -51,29 +51,26 @@ struct Locate : LocateIn<P, At, Where, typename Nth<P.at[At], Ls...>::type> {};
 
 }  // namespace detail
 
-/// A function template, so that its arguments are printed, and only when something is wrong.
+/// A function template, so that compilers print its arguments first, and only when something is wrong.
+template <class Where, class Expected, class Got, class Try>
+constexpr bool complain() {
+  static_assert(fits<Where, Expected, Got, Try>, "tenon: this layer cannot take that input");
+  return true;
+}
+
 template <Misfit M, Path P, class... Ls>
 constexpr bool fit() {
-  if constexpr (bool(M)) {
-    if constexpr (P.length == 0)
-      static_assert(fits<Input<>, expected<M.need>, tenon::detail::got_of<M.got>, try_this<M.remedy>>,
-                    "tenon: this Input cannot be");
-    else
-      static_assert(fits<typename detail::Locate<P, 0, layer, Ls...>::type, expected<M.need>, tenon::detail::got_of<M.got>,
-                         try_this<M.remedy>>,
-                    "tenon: this layer cannot take that input");
-  }
-  return true;
+  using namespace tenon::detail;
+  if constexpr (!bool(M)) return true;
+  else if constexpr (P.length == 0) return complain<Input<>, expected<M.need>, got_of<M.got>, try_this<M.remedy>>();
+  else return complain<typename detail::Locate<P, 0, layer, Ls...>::type, expected<M.need>, got_of<M.got>, try_this<M.remedy>>();
 }
 
 }  // namespace plan
 
+/// A network: Input<...>, the shape of one sample, and the layers it goes through.
 template <class... Ls>
-struct Sequential {
-  static_assert(fits<layer<0, typename plan::detail::Nth<0, Ls..., void>::type>, expected<Need::Input_only_at_the_front>, got<>,
-                     try_this<Remedy::move_Input_to_the_front>>,
-                "tenon: a Sequential begins with Input<...>, the shape of one sample");
-};
+struct Sequential;
 
 template <int... D, class... Ls>
 struct Sequential<Input<D...>, Ls...> {
@@ -96,6 +93,13 @@ struct Sequential<Input<D...>, Ls...> {
   static constexpr auto visit(F f) {
     return f.template operator()<Ls...>();
   }
+};
+
+/// Without an Input there is one error, and then the network of no layers, so that there is not a second.
+template <class... Ls>
+struct Sequential : Sequential<Input<1>> {
+  static_assert(plan::complain<layer<0, typename plan::detail::Nth<0, Ls..., void>::type>, expected<Need::Input_only_at_the_front>, got<>,
+                               try_this<Remedy::move_Input_to_the_front>>());
 };
 
 namespace plan {

@@ -8,12 +8,14 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "tenon/train/tensors.hpp"
@@ -23,20 +25,46 @@ namespace tenon {
 
 namespace detail {
 
-// list_tensors makes views for reading, whatever the constness it is handed.
-template <class Model>
-auto flat(const Model& m) {
-  using T = typename Model::T;
-  return Flat<T>{const_cast<T*>(m.parameters().data), const_cast<T*>(m.states().data), const_cast<long long*>(m.counters().data())};
-}
+/// A trainer's memory, whatever its network: what follows is compiled once for each type of values.
+template <class T>
+struct Snapshot {
+  const std::vector<plan::Tensor>* tensors;
+  Flat<T> flat;
+  std::span<const char* const> state_names;  // of the optimizer's buffers that are in use
+  std::vector<T*> states;
+  Progress* progress;
+};
 
 template <class Model>
-std::vector<TensorInfo> model_tensors(const Model& model, std::string_view where) {
+Flat<typename Model::T> flat(Model& m) {
+  return {m.parameters().data, m.states().data, m.counters().data()};
+}
+
+// Those who save only read, so a const model or trainer will do.
+template <class Model>
+Flat<typename Model::T> flat(const Model& m) {
+  return flat(const_cast<Model&>(m));
+}
+
+template <class Trainer>
+Snapshot<typename Trainer::T> snapshot(Trainer& trainer) {
+  using Optimizer = std::remove_cvref_t<decltype(trainer.optimizer())>;
+  std::span<const char* const> names;
+  if constexpr (requires { trainer.optimizer().used_states(); }) names = trainer.optimizer().used_states();
+  else if constexpr (Optimizer::states > 0) names = {Optimizer::state_names, static_cast<std::size_t>(Optimizer::states)};
+  Snapshot<typename Trainer::T> s{&trainer.model().tensors(), flat(trainer.model()), names, {}, &trainer.progress()};
+  for (std::size_t i = 0; i < names.size(); ++i) s.states.push_back(trainer.state()[i].data());
+  return s;
+}
+
+// What read_tensors would refuse is not written.
+template <class T>
+std::vector<TensorInfo> finite_tensors(const std::vector<plan::Tensor>& tensors, Flat<T> flat, std::string_view where) {
   std::vector<TensorInfo> list;
-  list_tensors(model.tensors(), flat(model), list);
-  for (const plan::Tensor& t : model.tensors()) {
+  list_tensors(tensors, flat, list);
+  for (const plan::Tensor& t : tensors) {
     if (t.kind == plan::Tensor::Kind::counter) continue;
-    for (const auto v : values_of(t, flat(model)))  // what read_tensors refuses is not written
+    for (const T v : values_of(t, flat))
       if (!std::isfinite(v)) throw Error("save_model", "expected finite values in tensor \"" + t.name + "\", got NaN or infinity", where);
   }
   return list;
@@ -44,23 +72,20 @@ std::vector<TensorInfo> model_tensors(const Model& model, std::string_view where
 
 inline void set_format(Metadata& metadata) { metadata["tenon.format"] = std::to_string(file_format); }
 
-template <class Optimizer>
-std::span<const char* const> state_names(const Optimizer& o) {
-  if constexpr (requires { o.used_states(); }) return o.used_states();
-  else return {Optimizer::state_names, static_cast<std::size_t>(Optimizer::states)};
+template <class T>
+void save_model(const FileLock& lock, const std::vector<plan::Tensor>& tensors, Flat<T> flat, Metadata metadata) {
+  set_format(metadata);
+  save_safetensors(lock, finite_tensors(tensors, flat, lock.path()), metadata);
 }
 
-// f(name, tensor, values) for each tensor of the optimizer's buffers that is in use.
-template <class Trainer, class F>
-void each_optimizer_tensor(const Trainer& trainer, F f) {
-  using T = typename Trainer::T;
-  const auto names = state_names(trainer.optimizer());
-  for (std::size_t s = 0; s < names.size(); ++s)
-    for (const plan::Tensor& t : trainer.model().tensors())
-      if (t.kind == plan::Tensor::Kind::parameter) {
-        T* const values = const_cast<T*>(trainer.state()[s].data()) + t.offset;
-        f("optimizer." + std::string(names[s]) + "." + t.name, t, std::span<T>(values, static_cast<std::size_t>(t.dims.count())));
-      }
+// f(name, tensor, values) for each tensor of the optimizer.
+template <class T, class F>
+void each_optimizer_tensor(const Snapshot<T>& s, F f) {
+  for (std::size_t i = 0; i < s.states.size(); ++i)
+    for (const plan::Tensor& t : *s.tensors)
+      if (t.kind == plan::Tensor::Kind::parameter)
+        f("optimizer." + std::string(s.state_names[i]) + "." + t.name, t,
+          std::span<T>(s.states[i] + t.offset, static_cast<std::size_t>(t.dims.count())));
 }
 
 // The shortest decimal that reads back as the same number.
@@ -83,8 +108,8 @@ void read_number(const SafeTensors& file, const char* key, N& n) {
 }
 
 // f(key, member) for all of a Progress: one list for writing and reading.
-template <class P, class F>
-void each_number(P& p, F f) {
+template <class F>
+void each_number(Progress& p, F f) {
   f("progress.step", p.step);
   f("progress.epoch", p.epoch);
   f("progress.position", p.position);
@@ -94,13 +119,51 @@ void each_number(P& p, F f) {
   f("progress.count", p.sums.count);
 }
 
+template <class T>
+void save_checkpoint(const FileLock& lock, const Snapshot<T>& s, Metadata metadata) {
+  set_format(metadata);
+  each_number(*s.progress, [&](const char* key, auto n) { metadata[key] = number_text(n); });
+  std::vector<TensorInfo> list = finite_tensors(*s.tensors, s.flat, lock.path());
+  each_optimizer_tensor(s, [&](std::string name, const plan::Tensor& t, std::span<const T> values) {
+    list.push_back(tensor_info<T>(std::move(name), shape_of(t.dims), values));
+  });
+  save_safetensors(lock, list, metadata);
+}
+
+template <class T>
+void load_checkpoint(const Snapshot<T>& s, const SafeTensors& file) {
+  check_format(file);
+  Progress progress;
+  each_number(progress, [&](const char* key, auto& n) { read_number(file, key, n); });
+
+  // The optimizer's values are taken as they are: an infinite mean square is a legitimate one.
+  std::vector<std::vector<T>> values;
+  each_optimizer_tensor(s, [&](const std::string& name, const plan::Tensor& t, std::span<T>) {
+    const TensorInfo* const found = file.find(name);
+    if (!found)
+      throw Error("load_checkpoint", "expected a tensor \"" + name + "\", got a checkpoint without it: is it of another optimizer?",
+                  file.where());
+    if (found->shape != shape_of(t.dims))
+      throw Error("load_checkpoint", "expected tensor \"" + name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
+                  file.where());
+    values.push_back(read_as<T>(*found, file.where()));
+  });
+  read_tensors(file, *s.tensors, s.flat, false);
+
+  std::size_t i = 0;
+  each_optimizer_tensor(s, [&](const std::string&, const plan::Tensor&, std::span<T> to) {
+    std::copy(values[i].begin(), values[i].end(), to.begin());
+    ++i;
+  });
+  *s.progress = progress;
+}
+
 }  // namespace detail
 
 /// Writes a model; the file is the old or the new one, whole, at any instant. NaN or infinity in it: Error.
 template <class Model>
 void save_model(const FileLock& lock, const Model& model, Metadata metadata = {}) {
-  detail::set_format(metadata);
-  save_safetensors(lock, detail::model_tensors(model, lock.path()), metadata);
+  detail::save_model(lock, model.tensors(), detail::flat(model), std::move(metadata));
 }
 template <class Model>
 void save_model(const std::string& path, const Model& model, Metadata metadata = {}) {
@@ -124,13 +187,7 @@ Metadata load_model(Model& model, const std::string& path) {
 /// caller's to remember, in `metadata` for instance.
 template <class Trainer>
 void save_checkpoint(const FileLock& lock, const Trainer& trainer, Metadata metadata = {}) {
-  detail::set_format(metadata);
-  detail::each_number(trainer.progress(), [&](const char* key, auto n) { metadata[key] = detail::number_text(n); });
-  std::vector<TensorInfo> list = detail::model_tensors(trainer.model(), lock.path());
-  detail::each_optimizer_tensor(trainer, [&](std::string name, const plan::Tensor& t, auto values) {
-    list.push_back(tensor_info<typename Trainer::T>(std::move(name), detail::shape_of(t.dims), values));
-  });
-  save_safetensors(lock, list, metadata);
+  detail::save_checkpoint(lock, detail::snapshot(const_cast<Trainer&>(trainer)), std::move(metadata));
 }
 template <class Trainer>
 void save_checkpoint(const std::string& path, const Trainer& trainer, Metadata metadata = {}) {
@@ -140,28 +197,7 @@ void save_checkpoint(const std::string& path, const Trainer& trainer, Metadata m
 /// Reads what save_checkpoint wrote into a trainer made alike. All or nothing.
 template <class Trainer>
 void load_checkpoint(Trainer& trainer, const SafeTensors& file) {
-  using T = typename Trainer::T;
-  check_format(file);
-  Progress progress;
-  detail::each_number(progress, [&](const char* key, auto& n) { detail::read_number(file, key, n); });
-
-  // The optimizer's values are taken as they are: an infinite mean square is a legitimate one.
-  std::vector<std::vector<T>> values;
-  detail::each_optimizer_tensor(trainer, [&](const std::string& name, const plan::Tensor& t, auto) {
-    const TensorInfo* const found = file.find(name);
-    if (!found) throw Error("load_checkpoint", "expected a tensor \"" + name + "\", got a checkpoint without it: is it of another optimizer?", file.where());
-    if (found->shape != detail::shape_of(t.dims))
-      throw Error("load_checkpoint", "expected tensor \"" + name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape), file.where());
-    values.push_back(read_as<T>(*found, file.where()));
-  });
-  read_tensors(file, trainer.model().tensors(), detail::flat(trainer.model()), false);
-
-  std::size_t i = 0;
-  detail::each_optimizer_tensor(trainer, [&](const std::string&, const plan::Tensor&, auto to) {
-    std::copy(values[i].begin(), values[i].end(), to.begin());
-    ++i;
-  });
-  trainer.progress() = progress;
+  detail::load_checkpoint(detail::snapshot(trainer), file);
 }
 /// Returns the metadata.
 template <class Trainer>

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tenon/io/safetensors.hpp"
+#include "tenon/io/text.hpp"  // in_quotes
 #include "tenon/plan/names.hpp"
 
 namespace tenon {

@@ -108,32 +108,42 @@ void input_gradient(const T* x, const T* dy, std::size_t rows, int channels, con
 #if TENON_X86
 namespace avx2 {
 
+/// Four sums, taken by turns: that hides the latency of an addition.
+struct FourSums {
+  __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
+  TENON_AVX2_INLINE __m256 total() const { return _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)); }
+};
+
 struct Moments {
   const float* block;  // (n, channels)
   std::size_t n, channels, done;
   float *mean, *m2;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
-    // Rows by turns into four sums, which hides the latency of an addition.
-    __m256 s[4] = {}, q[4] = {};
-    const __m256 start = load(block + c, live);
-    std::size_t r = 0;
-    for (; r + 4 <= n; r += 4)
-      for (std::size_t k = 0; k < 4; ++k)
-        s[k] = _mm256_add_ps(s[k], _mm256_sub_ps(load(block + (r + k) * channels + c, live), start));
-    for (; r < n; ++r) s[0] = _mm256_add_ps(s[0], _mm256_sub_ps(load(block + r * channels + c, live), start));
-    const __m256 count = _mm256_set1_ps(static_cast<float>(n));
-    const __m256 mu =
-        _mm256_add_ps(start, _mm256_div_ps(_mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3])), count));
-    for (r = 0; r + 4 <= n; r += 4)
-      for (std::size_t k = 0; k < 4; ++k) {
-        const __m256 d = _mm256_sub_ps(load(block + (r + k) * channels + c, live), mu);
-        q[k] = _mm256_fmadd_ps(d, d, q[k]);
-      }
-    for (; r < n; ++r) {
-      const __m256 d = _mm256_sub_ps(load(block + r * channels + c, live), mu);
-      q[0] = _mm256_fmadd_ps(d, d, q[0]);
+    const float *row = block + c, *const end = row + n * channels, *const last = row + n / 4 * 4 * channels;
+    const std::size_t w = channels;
+    const __m256 start = load(row, live);
+    FourSums s, q;
+    for (; row != last; row += 4 * w) {
+      s.a = _mm256_add_ps(s.a, _mm256_sub_ps(load(row, live), start));
+      s.b = _mm256_add_ps(s.b, _mm256_sub_ps(load(row + w, live), start));
+      s.c = _mm256_add_ps(s.c, _mm256_sub_ps(load(row + 2 * w, live), start));
+      s.d = _mm256_add_ps(s.d, _mm256_sub_ps(load(row + 3 * w, live), start));
     }
-    __m256 both = _mm256_add_ps(_mm256_add_ps(q[0], q[1]), _mm256_add_ps(q[2], q[3])), merged = mu;
+    for (; row != end; row += w) s.a = _mm256_add_ps(s.a, _mm256_sub_ps(load(row, live), start));
+    const __m256 mu = _mm256_add_ps(start, _mm256_div_ps(s.total(), _mm256_set1_ps(static_cast<float>(n))));
+    for (row = block + c; row != last; row += 4 * w) {
+      const __m256 d0 = _mm256_sub_ps(load(row, live), mu), d1 = _mm256_sub_ps(load(row + w, live), mu);
+      const __m256 d2 = _mm256_sub_ps(load(row + 2 * w, live), mu), d3 = _mm256_sub_ps(load(row + 3 * w, live), mu);
+      q.a = _mm256_fmadd_ps(d0, d0, q.a);
+      q.b = _mm256_fmadd_ps(d1, d1, q.b);
+      q.c = _mm256_fmadd_ps(d2, d2, q.c);
+      q.d = _mm256_fmadd_ps(d3, d3, q.d);
+    }
+    for (; row != end; row += w) {
+      const __m256 d = _mm256_sub_ps(load(row, live), mu);
+      q.a = _mm256_fmadd_ps(d, d, q.a);
+    }
+    __m256 both = q.total(), merged = mu;
     if (done) {
       const float share = static_cast<float>(n) / static_cast<float>(done + n);
       const __m256 before = load(mean + c, live), delta = _mm256_sub_ps(mu, before);
@@ -186,24 +196,28 @@ struct GradientSums {
   const float* mean;
   float *sum_dy, *sum_dy_x;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
-    __m256 s[4] = {}, q[4] = {};
+    const float *xr = x + c, *row = dy + c, *const end = row + n * channels, *const last = row + n / 4 * 4 * channels;
+    const std::size_t w = channels;
     const __m256 mu = load(mean + c, live);
-    std::size_t r = 0;
-    for (; r + 4 <= n; r += 4)
-      for (std::size_t k = 0; k < 4; ++k) {
-        const __m256 d = load(dy + (r + k) * channels + c, live);
-        s[k] = _mm256_add_ps(s[k], d);
-        q[k] = _mm256_fmadd_ps(d, _mm256_sub_ps(load(x + (r + k) * channels + c, live), mu), q[k]);
-      }
-    for (; r < n; ++r) {
-      const __m256 d = load(dy + r * channels + c, live);
-      s[0] = _mm256_add_ps(s[0], d);
-      q[0] = _mm256_fmadd_ps(d, _mm256_sub_ps(load(x + r * channels + c, live), mu), q[0]);
+    FourSums s, q;
+    for (; row != last; row += 4 * w, xr += 4 * w) {
+      const __m256 d0 = load(row, live), d1 = load(row + w, live), d2 = load(row + 2 * w, live), d3 = load(row + 3 * w, live);
+      s.a = _mm256_add_ps(s.a, d0);
+      s.b = _mm256_add_ps(s.b, d1);
+      s.c = _mm256_add_ps(s.c, d2);
+      s.d = _mm256_add_ps(s.d, d3);
+      q.a = _mm256_fmadd_ps(d0, _mm256_sub_ps(load(xr, live), mu), q.a);
+      q.b = _mm256_fmadd_ps(d1, _mm256_sub_ps(load(xr + w, live), mu), q.b);
+      q.c = _mm256_fmadd_ps(d2, _mm256_sub_ps(load(xr + 2 * w, live), mu), q.c);
+      q.d = _mm256_fmadd_ps(d3, _mm256_sub_ps(load(xr + 3 * w, live), mu), q.d);
     }
-    const __m256 block_s = _mm256_add_ps(_mm256_add_ps(s[0], s[1]), _mm256_add_ps(s[2], s[3]));
-    const __m256 block_q = _mm256_add_ps(_mm256_add_ps(q[0], q[1]), _mm256_add_ps(q[2], q[3]));
-    store(sum_dy + c, live, _mm256_add_ps(load(sum_dy + c, live), block_s));
-    store(sum_dy_x + c, live, _mm256_add_ps(load(sum_dy_x + c, live), block_q));
+    for (; row != end; row += w, xr += w) {
+      const __m256 d = load(row, live);
+      s.a = _mm256_add_ps(s.a, d);
+      q.a = _mm256_fmadd_ps(d, _mm256_sub_ps(load(xr, live), mu), q.a);
+    }
+    store(sum_dy + c, live, _mm256_add_ps(load(sum_dy + c, live), s.total()));
+    store(sum_dy_x + c, live, _mm256_add_ps(load(sum_dy_x + c, live), q.total()));
   }
 };
 

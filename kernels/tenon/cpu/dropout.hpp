@@ -49,6 +49,8 @@ void dropout_range(const random::Key& key, std::uint64_t position, DropoutRate r
 #if TENON_X86
 namespace avx2 {
 
+inline constexpr int sign_bit = static_cast<int>(0x80000000u);  // flipped, unsigned numbers compare as signed ones
+
 struct Products {
   __m256i low, high;
 };
@@ -58,14 +60,20 @@ TENON_AVX2_INLINE Products multiply(__m256i x, __m256i m) {
   return {_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa), _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)};
 }
 
+/// Eight elements: y = x scale where word >= threshold (both with the sign bit flipped), else 0.
+TENON_AVX2_INLINE void keep(__m256i words, __m256i threshold, __m256 scale, const float* x, float* y, bool add) {
+  const __m256i drop = _mm256_cmpgt_epi32(threshold, _mm256_xor_si256(words, _mm256_set1_epi32(sign_bit)));
+  const __m256 v = _mm256_andnot_ps(_mm256_castsi256_ps(drop), _mm256_mul_ps(_mm256_loadu_ps(x), scale));
+  _mm256_storeu_ps(y, add ? _mm256_add_ps(_mm256_loadu_ps(y), v) : v);
+}
+
 /// Elements [begin, end) of one sample, 32 at a time: 8 counters side by side, laid out as in random::Key::words.
 TENON_AVX2 inline void dropout_range(const random::Key& key, std::uint64_t position, DropoutRate rate, const float* x, float* y,
                                      bool add, std::size_t begin, std::size_t end) {
   const std::uint32_t low = static_cast<std::uint32_t>(position), high = static_cast<std::uint32_t>(position >> 32);
   const std::uint32_t use = (static_cast<std::uint32_t>(key.use) << 28) | key.layer;
   const __m256i m0 = _mm256_set1_epi32(static_cast<int>(0xD2511F53u)), m1 = _mm256_set1_epi32(static_cast<int>(0xCD9E8D57u));
-  const __m256i sign = _mm256_set1_epi32(static_cast<int>(0x80000000u));  // turns an unsigned comparison into a signed one
-  const __m256i threshold = _mm256_xor_si256(_mm256_set1_epi32(static_cast<int>(rate.threshold)), sign);
+  const __m256i threshold = _mm256_set1_epi32(static_cast<int>(rate.threshold) ^ sign_bit);
   const __m256 scale = splat(rate.scale);
   std::size_t i = begin;
   for (; i + 32 <= end; i += 32) {
@@ -86,14 +94,10 @@ TENON_AVX2 inline void dropout_range(const random::Key& key, std::uint64_t posit
     const __m256i t2 = _mm256_unpacklo_epi32(c2, c3), t3 = _mm256_unpackhi_epi32(c2, c3);
     const __m256i u0 = _mm256_unpacklo_epi64(t0, t2), u1 = _mm256_unpackhi_epi64(t0, t2);  // blocks 0 and 4, 1 and 5
     const __m256i u2 = _mm256_unpacklo_epi64(t1, t3), u3 = _mm256_unpackhi_epi64(t1, t3);  // 2 and 6, 3 and 7
-    const __m256i words[4] = {_mm256_permute2x128_si256(u0, u1, 0x20), _mm256_permute2x128_si256(u2, u3, 0x20),
-                              _mm256_permute2x128_si256(u0, u1, 0x31), _mm256_permute2x128_si256(u2, u3, 0x31)};
-    for (std::size_t k = 0; k < 4; ++k) {
-      const __m256i drop = _mm256_cmpgt_epi32(threshold, _mm256_xor_si256(words[k], sign));
-      const __m256 scaled = _mm256_mul_ps(_mm256_loadu_ps(x + i + 8 * k), scale);
-      const __m256 v = _mm256_andnot_ps(_mm256_castsi256_ps(drop), scaled);
-      _mm256_storeu_ps(y + i + 8 * k, add ? _mm256_add_ps(_mm256_loadu_ps(y + i + 8 * k), v) : v);
-    }
+    keep(_mm256_permute2x128_si256(u0, u1, 0x20), threshold, scale, x + i, y + i, add);
+    keep(_mm256_permute2x128_si256(u2, u3, 0x20), threshold, scale, x + i + 8, y + i + 8, add);
+    keep(_mm256_permute2x128_si256(u0, u1, 0x31), threshold, scale, x + i + 16, y + i + 16, add);
+    keep(_mm256_permute2x128_si256(u2, u3, 0x31), threshold, scale, x + i + 24, y + i + 24, add);
   }
   if (i < end) portable::dropout_range(key, position, rate, x, y, add, i, end);
 }

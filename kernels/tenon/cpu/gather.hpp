@@ -60,6 +60,11 @@ void normalise(const Cpu& dev, const std::uint8_t* x, std::ptrdiff_t x_stride, T
   portable::normalise(x, x_stride, y, y_stride, n, scale, offset);
 }
 
+inline void prefetch(const Images& from, std::uint64_t index) {
+  const std::uint8_t* const x = from.pixels + index * static_cast<std::uint64_t>(from.sample());
+  for (int i = 0; i < from.sample(); i += 64) __builtin_prefetch(x + i);
+}
+
 /// One image: every output value is written once.
 template <class T>
 void gather_image(const Cpu& dev, const Images& from, std::uint64_t index, const Augmentation::Drawn& drawn,
@@ -96,9 +101,16 @@ void gather_images(Cpu& dev, const Images& from, const Order& order, std::uint64
   if (from.sample() != Out<T, D...>::sample || from.c > Normalisation<T>::most_channels)
     throw Error("gather_images", "expected images of " + std::to_string(Out<T, D...>::sample) + " values and at most 4 channels, got " +
                                      std::to_string(from.h) + " x " + std::to_string(from.w) + " x " + std::to_string(from.c));
-  dev.parallel_chunks(static_cast<std::size_t>(x.batch), 8, [&](std::size_t begin, std::size_t end) {
+  constexpr std::size_t grain = 8;
+  dev.parallel_chunks(static_cast<std::size_t>(x.batch), grain, [&](std::size_t begin, std::size_t end) {
+    // A shuffled image is in no cache: it is asked for while those before it are worked on.
+    std::uint64_t index[grain];
+    for (std::size_t b = begin; b < end; ++b) {
+      index[b - begin] = order(first + b);
+      prefetch(from, index[b - begin]);
+    }
     for (std::size_t b = begin; b < end; ++b)
-      gather_image(dev, from, order(first + b), augmentation.draw(first + b), normalisation, planar, x.row(static_cast<int>(b)));
+      gather_image(dev, from, index[b - begin], augmentation.draw(first + b), normalisation, planar, x.row(static_cast<int>(b)));
   });
 }
 

@@ -1,0 +1,112 @@
+# tenon-evaluate: each thing that can be wrong is one line on stderr and status 1 or 2, and leaves no file.
+# SPDX-License-Identifier: MIT
+source "$(dirname "$0")/../support/programs.sh"
+small_data data 100 40
+succeed "$train" --data data --model mlp --epochs 1 --out m
+images=data/t10k-images-idx3-ubyte labels=data/t10k-labels-idx1-ubyte
+rm m.checkpoint
+ls -A >before
+
+# no STATUS PATTERN ARGUMENT...: with all outputs asked for, none of which may appear.
+no() {
+  expect "$1" "$2" "$evaluate" --predictions p.csv --json r.json "${@:3}"
+  cmp -s before <(ls -A) || fail "left $(ls -A | tr '\n' ' ') after $*"
+}
+
+# --- what cannot be asked for
+expect 2 '\[usage\] expected a MODEL .*, got none$' "$evaluate"
+no 2 '\[usage\] expected .*, got "--bogus"$' m --bogus
+no 2 '\[usage\] expected .*, got "second"$' m second
+no 2 '\[usage\] expected --threads to be a whole number from 0 .*, got "-1"$' m --data data --threads -1
+no 2 '\[usage\] expected --device .*, got "gpu"$' m --data data --device gpu
+no 1 '\[device\] expected a build with CUDA .*use --device cpu$' m --data data --device cuda
+no 2 '\[usage\] expected --images with --labels, got none$' m --labels $labels
+no 2 '\[usage\] expected --labels for a --report, got none$' m --images $images --report r.html
+no 2 '\[usage\] expected --model to be mlp, lenet, cnn or resnet, got "vgg"$' m --data data --model vgg
+no 2 '\[usage\] expected --model mlp as in the file, got "cnn" \(m\)$' m --data data --model cnn
+no 2 '\[usage\] expected --mean 0\.[0-9]+ as in the file, got "0.5" \(m\)$' m --data data --mean 0.5
+no 2 '\[usage\] expected --std to be a number above 0, got "0"$' m --data data --std 0
+no 2 '\[usage\] expected --mean to be a finite number, got "nan"$' m --data data --mean nan
+TENON_THREADS=x no 2 '\[usage\] expected --threads \(TENON_THREADS\) to be .*, got "x"$' m --data data
+
+# --- the model's file
+no 1 '\[read_file\] expected a readable file, got ".*" \(absent\)$' absent --data data
+no 1 '\[read_file\] expected a file, got a directory \(data\)$' data --data data
+no 1 '\[load_safetensors\] .* \(data/t10k-labels-idx1-ubyte\)$' $labels --data data
+bad() { # bad PATTERN [FLAG...]: the file bad
+  ls -A >before
+  no 1 "$1 \(bad\)$" bad --data data "${@:2}"
+  rm bad
+  ls -A >before
+}
+head -c 100 m >bad
+bad '\[load_safetensors\] .*'
+head -c -1 m >bad
+bad '\[load_safetensors\] .*'
+{ cat m; printf 'x'; } >bad
+bad '\[load_safetensors\] .*'
+{ printf '\0\0\0\100\0\0\0\0'; tail -c +9 m; } >bad                      # a header of a gigabyte
+bad '\[load_safetensors\] .*'
+: >bad
+bad '\[load_safetensors\] .*'
+size=$(stat -c %s m)
+for word in '\0\0\300\177' '\0\0\200\377'; do                            # NaN, -infinity
+  cp m bad
+  printf "$word" | dd of=bad bs=1 seek=$((size - 4)) conv=notrunc status=none
+  bad '\[load_model\] expected finite values in tensor "5.weight", got NaN or infinity at element 1279'
+done
+sed 's/"model":"mlp"/"model":"cnn"/' m >bad
+bad '\[load_model\] expected .*tensor.*'
+sed 's/"model":"mlp"/"model":"vgg"/' m >bad
+bad '\[load_model\] expected a model mlp, lenet, cnn or resnet, got "vgg"'
+sed 's/"5.bias"/"6.bias"/' m >bad
+bad '\[load_model\] expected .*"(5|6)\.bias".*'
+sed 's/"input.std":"0/"input.std":"-/' m >bad
+bad '\[load_model\] expected a number as input.std in the metadata, got ".*"'
+sed 's/"tenon.format":"1"/"tenon.format":"9"/' m >bad
+bad '\[load_model\] expected .*9.*'
+cp "$root/tests/golden/torch_activations.safetensors" bad
+ls -A >before
+no 2 '\[usage\] expected --model mlp, lenet, cnn or resnet for a file whose metadata name no model, got none \(bad\)$' bad --data data
+bad '\[load_model\] expected .*' --model mlp
+
+# --- the data
+no 1 '\[find_dataset\] expected .* \(nowhere\)$' m --data nowhere
+mkdir empty && ls -A >before
+no 1 '\[load_image_folder\] expected train-(images|labels)-idx[13]-ubyte .* \(empty\)$' m --data empty
+no 1 '\[read_file\] expected .* \(absent\)$' m --images absent
+no 1 '\[load_images\] expected an IDX file of images, got an IDX file of labels \(.*\)$' m --images $labels
+no 1 '\[load_labels\] expected an IDX file of labels, got an IDX file of images \(.*\)$' m --images $images --labels $images
+no 1 '\[load_labels\] expected 40 labels, one for each image, got 100 \(.*\)$' m --images $images --labels data/train-labels-idx1-ubyte
+no 1 '\[load_images\] expected .* \(/dev/null\)$' m --images /dev/null
+wrong() { # wrong PATTERN: the file wrong as images
+  ls -A >before
+  no 1 "$1 \(wrong\)$" m --images wrong
+}
+head -c -1 $images >wrong
+wrong '\[load_images\] expected 31360 bytes for 40 x 28 x 28 images, got 31359'
+{ cat $images; printf 'x'; } >wrong
+wrong '\[load_images\] expected 31360 bytes for 40 x 28 x 28 images, got 31361'
+gzip -c $images | head -c -20 >wrong
+wrong '\[inflate_gz\] expected .*'
+{ u32 2051; u32 0; u32 28; u32 28; } >wrong
+wrong '\[load_images\] expected at least one .*'
+{ u32 2051; u32 4294967295; u32 4294967295; u32 4294967295; } >wrong
+wrong '\[load_images\] expected dimensions that fit in memory, .*'
+{ u32 2051; u32 40; u32 14; u32 56; tail -c +17 $images; } >wrong
+wrong '\[evaluate\] expected pictures of 28 x 28 pixels for model mlp, got 14 x 56'
+{ u32 2049; u32 40; head -c 39 /dev/zero; printf '\12'; } >wrong
+ls -A >before
+no 1 '\[load_labels\] expected labels from 0 to 9, got 10 for image 39 \(wrong\)$' m --images $images --labels wrong
+
+# --- what is to be written: told before the work, and the old file stays
+for place in absent/r.json data /dev/full; do
+  expect 1 '\[write_file\] expected ' "$evaluate" m --data data --json $place
+  [ ! -s "$out" ] || fail "expected an error before the work, got $(cat "$out")"
+done
+expect 1 '\[write_file\] expected to be the only writer' "$evaluate" m --data data --json same --predictions same
+printf 'old' >r.json
+expect 1 '\[write_file\] ' "$evaluate" m --data data --json r.json --predictions absent/p.csv
+[ "$(cat r.json)" = old ] || fail "r.json was touched"
+succeed "$evaluate" m --data data --json r.json
+has r.json '"accuracy": '
