@@ -31,16 +31,20 @@ using program::UsageError;
 namespace {
 
 Options options_of_evaluate() {
-  Options o("tenon-evaluate", "Evaluates a model that tenon-train or PyTorch saved as safetensors.\n"
-                              "Each flag has an environment variable, in brackets; flags win.");
+  Options o("tenon-evaluate",
+            "Evaluates a model that tenon-train or PyTorch saved as safetensors.\n"
+            "Each flag has an environment variable, in brackets; flags win.");
   o.add_argument("MODEL", "The model's file");
-  o.add("--data", "DIR|fashion-mnist|mnist", "fashion-mnist", "Folder with four IDX files, whose test part is used, or a known data set");
+  o.add("--data", "DIR|fashion-mnist|mnist", "fashion-mnist",
+        "Folder with four IDX files, whose test part is used, or a known data set");
   o.add("--images", "FILE", "", "Instead of --data: an IDX file of images, plain or gz");
-  o.add("--labels", "FILE", "", "The IDX file of their labels; without it images are predicted and nothing is measured");
+  o.add("--labels", "FILE", "",
+        "The IDX file of their labels; without it images are predicted and nothing is measured");
   o.add("--predictions", "FILE.csv", "", "Write label, prediction and logits of each image");
   o.add("--json", "FILE", "", "Write accuracy, loss, count, per_class, confusion and model");
   o.add("--report", "FILE.html", "", "Write a page to look at");
-  o.add("--metrics", "FILE.jsonl", "", "For the report's curves, what tenon-train --metrics wrote (MODEL's name with .jsonl, if there is one)");
+  o.add("--metrics", "FILE.jsonl", "",
+        "For the report's curves, what tenon-train --metrics wrote (MODEL's name with .jsonl, if there is one)");
   o.add("--model", "mlp|lenet|cnn|resnet", "", "Network, for a file that does not say");
   o.add("--mean", "X", "", "Subtracted from pixel / 255, for a file that does not say (0)");
   o.add("--std", "X", "", "What the difference is divided by, for a file that does not say (1)");
@@ -111,24 +115,31 @@ Outputs predict(const SafeTensors& file, const ImageSet& set, const program::Mod
   for (const plan::Tensor& t : tensors)
     if (t.kind == plan::Tensor::Kind::parameter) out.parameters += t.dims.count();
   for (const TensorInfo& found : file.tensors()) {
-    const bool known = std::any_of(tensors.begin(), tensors.end(), [&](const plan::Tensor& t) { return t.name == found.name; });
+    const bool known =
+        std::any_of(tensors.begin(), tensors.end(), [&](const plan::Tensor& t) { return t.name == found.name; });
     if (!known && !found.name.starts_with("optimizer."))  // which a checkpoint holds besides the model
-      throw Error("load_model", "expected the tensors of " + info.model + " alone, got " + in_quotes(found.name) + " as well", file.where());
+      throw Error("load_model",
+                  "expected the tensors of " + info.model + " alone, got " + in_quotes(found.name) + " as well",
+                  file.where());
   }
 
   constexpr int capacity = 256;
   const ImageData data(set, {info.mean, info.deviation});
-  Predictor<Net> predictor(Weights<Net>::load(file), static_cast<int>(std::min<std::uint64_t>(data.size(), capacity)), std::move(cpu));
+  Predictor<Net> predictor(Weights<Net>::load(file), static_cast<int>(std::min<std::uint64_t>(data.size(), capacity)),
+                           std::move(cpu));
   Cpu here;  // gathering a batch is next to nothing, so the calling thread does it
   std::vector<std::int32_t> labels(capacity);
   out.logits.reserve(data.size() * program::classes);
   for (std::uint64_t first = 0; first < data.size(); first += capacity) {
     program::stop_if_asked();
     const int batch = static_cast<int>(std::min<std::uint64_t>(data.size() - first, capacity));
-    data.in_order(here, first, View<float, Batch, Predictor<Net>::inputs>(predictor.input().data(), batch), labels.data());
+    data.in_order(here, first, View<float, Batch, Predictor<Net>::inputs>(predictor.input().data(), batch),
+                  labels.data());
     for (const float logit : predictor.run(batch)) {
       if (!std::isfinite(logit))
-        throw Error("predict", "expected finite logits, got NaN or infinity for image " + std::to_string(out.logits.size() / program::classes),
+        throw Error("predict",
+                    "expected finite logits, got NaN or infinity for image " +
+                        std::to_string(out.logits.size() / program::classes),
                     file.where());
       out.logits.push_back(logit);
     }
@@ -145,7 +156,8 @@ Outputs predict(const SafeTensors& file, const ImageSet& set, const program::Mod
   offer(static_cast<models::Lenet*>(nullptr));
   offer(static_cast<models::Cnn*>(nullptr));
   offer(static_cast<models::Resnet*>(nullptr));
-  if (!out) throw Error("load_model", "expected a model mlp, lenet, cnn or resnet, got " + in_quotes(info.model), file.where());
+  if (!out)
+    throw Error("load_model", "expected a model mlp, lenet, cnn or resnet, got " + in_quotes(info.model), file.where());
   return std::move(*out);
 }
 
@@ -192,9 +204,9 @@ std::string metrics_json(const program::ModelInfo& info, const program::Scores& 
     for (std::size_t i = 0; i < list.size(); ++i) s += (i > 0 ? ",\n    " : "\n    ") + value(list[i]);
     return s + (list.empty() ? "]" : "\n  ]");
   };
-  return "{\n  \"model\": " + value(info.model) + ",\n  \"count\": " + value(count) + ",\n  \"accuracy\": " + value(scores.accuracy()) +
-         ",\n  \"loss\": " + value(scores.loss()) + ",\n  \"per_class\": " + lines(per_class) + ",\n  \"confusion\": " + lines(confusion) +
-         "\n}\n";
+  return "{\n  \"model\": " + value(info.model) + ",\n  \"count\": " + value(count) +
+         ",\n  \"accuracy\": " + value(scores.accuracy()) + ",\n  \"loss\": " + value(scores.loss()) +
+         ",\n  \"per_class\": " + lines(per_class) + ",\n  \"confusion\": " + lines(confusion) + "\n}\n";
 }
 
 // The lines of tenon-train --metrics.
@@ -209,14 +221,19 @@ std::vector<program::EpochMetrics> read_metrics(const std::string& path) {
     const auto line = nlohmann::json::parse(text.substr(at, end - at), nullptr, false);
     const auto field = [&](const char* name) {
       const auto found = line.find(name);
-      return found != line.end() && found->is_number() ? found->get<double>() : std::numeric_limits<double>::quiet_NaN();
+      return found != line.end() && found->is_number() ? found->get<double>()
+                                                       : std::numeric_limits<double>::quiet_NaN();
     };
     if (!line.is_object() || !(field("epoch") >= 0 && field("epoch") <= 1e6))
-      throw Error("read_metrics", "expected lines of JSON with an epoch, got another line " + std::to_string(number), path);
-    const program::EpochMetrics e{field("epoch"), field("train_loss"),        field("test_loss"), field("test_accuracy"),
-                                  field("lr"),    field("images_per_second")};
+      throw Error("read_metrics", "expected lines of JSON with an epoch, got another line " + std::to_string(number),
+                  path);
+    const program::EpochMetrics e{field("epoch"),         field("train_loss"), field("test_loss"),
+                                  field("test_accuracy"), field("lr"),         field("images_per_second")};
     if (!epochs.empty() && !(e.epoch > epochs.back().epoch))
-      throw Error("read_metrics", "expected epochs in ascending order, got " + program::decimal(e.epoch) + " in line " + std::to_string(number), path);
+      throw Error(
+          "read_metrics",
+          "expected epochs in ascending order, got " + program::decimal(e.epoch) + " in line " + std::to_string(number),
+          path);
     epochs.push_back(e);
   }
   return epochs;
@@ -240,9 +257,11 @@ std::vector<program::Mistake> worst_mistakes(const ImageSet& set, const std::vec
     const program::Decision d(std::span<const float>(logits).subspan(i * program::classes, program::classes));
     if (d.prediction != set.labels[i]) mistakes.push_back({i, set.labels[i], d.prediction, d.confidence, {}});
   }
-  std::stable_sort(mistakes.begin(), mistakes.end(), [](const auto& a, const auto& b) { return a.confidence > b.confidence; });
+  std::stable_sort(mistakes.begin(), mistakes.end(),
+                   [](const auto& a, const auto& b) { return a.confidence > b.confidence; });
   mistakes.resize(std::min(mistakes.size(), most));
-  for (program::Mistake& m : mistakes) m.picture = program::png(set.image(static_cast<int>(m.index)), set.width, set.height, set.channels);
+  for (program::Mistake& m : mistakes)
+    m.picture = program::png(set.image(static_cast<int>(m.index)), set.width, set.height, set.channels);
   return mistakes;
 }
 
@@ -257,7 +276,10 @@ int evaluate(int argc, char** argv) {
   if (!labelled && !options.text("--report").empty()) throw UsageError("--labels for a --report", "none");
   const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
   program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
-  const Output predictions(options.text("--predictions")), json(options.text("--json")), report(options.text("--report"));
+  for (const char* flag : {"--predictions", "--json", "--report"})
+    if (options.text(flag) == options.text("MODEL")) options.refuse(flag, "to be another file than MODEL");
+  const Output predictions(options.text("--predictions")), json(options.text("--json")),
+      report(options.text("--report"));
 
   // Set-up: what can be wrong is found before anything is computed.
   const SafeTensors file = SafeTensors::open(options.text("MODEL"));
@@ -265,20 +287,23 @@ int evaluate(int argc, char** argv) {
   ImageSet set;
   if (images.empty()) {
     choice = program::choose_data(options.text("--data"));
-    set = load_image_folder(choice.folder, program::classes, inflate_if_gz).test;
+    set = load_image_part(choice.folder, "t10k", program::classes, inflate_if_gz);
   } else {
     choice.name = file_name(images);
     choice.folder = images;
     for (int c = 0; c < program::classes; ++c) choice.classes.push_back(std::to_string(c));
-    set = labelled ? load_image_set(images, labels, program::classes, inflate_if_gz) : load_images(images, inflate_if_gz);
+    set =
+        labelled ? load_image_set(images, labels, program::classes, inflate_if_gz) : load_images(images, inflate_if_gz);
   }
   const program::ModelInfo info = model_info(options, file, choice.classes);
   if (set.channels != 1 || set.height != 28 || set.width != 28)
-    throw Error("evaluate", "expected pictures of 28 x 28 pixels for model " + info.model + ", got " + std::to_string(set.height) + " x " +
-                                std::to_string(set.width), choice.folder);
+    throw Error("evaluate",
+                "expected pictures of 28 x 28 pixels for model " + info.model + ", got " + std::to_string(set.height) +
+                    " x " + std::to_string(set.width),
+                choice.folder);
   std::vector<program::EpochMetrics> epochs;
   std::string metrics = options.text("--metrics"), note;
-  if (!metrics.empty()) {
+  if (report && !metrics.empty()) {
     epochs = read_metrics(metrics);
   } else if (report && path_kind(metrics_beside(file.where())) == PathKind::file) {
     metrics = metrics_beside(file.where());
@@ -291,9 +316,13 @@ int evaluate(int argc, char** argv) {
   program::stop_if_asked();
 
   Cpu cpu = cpu_with_threads(threads);
-  std::printf("data    %s: %d %s (%s)\n", choice.name.c_str(), set.count, images.empty() ? "test images" : labelled ? "labelled images" : "images without labels", choice.folder.c_str());
-  std::printf("model   %s (%s), input (pixel / 255 - %s) / %s\n", info.model.c_str(), file.where().c_str(), program::decimal(info.mean).c_str(),
-              program::decimal(info.deviation).c_str());
+  std::printf("data    %s: %d %s (%s)\n", choice.name.c_str(), set.count,
+              images.empty() ? "test images"
+              : labelled     ? "labelled images"
+                             : "images without labels",
+              choice.folder.c_str());
+  std::printf("model   %s (%s), input (pixel / 255 - %s) / %s\n", info.model.c_str(), file.where().c_str(),
+              program::decimal(info.mean).c_str(), program::decimal(info.deviation).c_str());
   if (!note.empty()) std::printf("note    no curves: %s\n", note.c_str());
   std::printf("device  cpu, %d thread%s, isa %s\n", cpu.threads(), cpu.threads() == 1 ? "" : "s", name(cpu.isa()));
   std::fflush(stdout);
@@ -322,8 +351,8 @@ int evaluate(int argc, char** argv) {
                                 worst_mistakes(set, out.logits, 20), epochs, facts}));
   }
   if (labelled)
-    std::printf("result  accuracy %.4f (%lld of %lld), loss %.4f, in %.2f s\n", scores.accuracy(), static_cast<long long>(scores.right()),
-                static_cast<long long>(scores.count()), scores.loss(), seconds);
+    std::printf("result  accuracy %.4f (%lld of %lld), loss %.4f, in %.2f s\n", scores.accuracy(),
+                static_cast<long long>(scores.right()), static_cast<long long>(scores.count()), scores.loss(), seconds);
   else
     std::printf("result  %d predictions, in %.2f s\n", set.count, seconds);
   return 0;

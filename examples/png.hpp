@@ -33,9 +33,11 @@ inline void append_png_chunk(std::string& to, std::string_view type, std::string
 
 /// `pixels` is planar, (channels, height, width); 1 channel is grey, 3 are red, green, blue.
 inline std::string png(std::span<const std::uint8_t> pixels, int width, int height, int channels) {
-  const std::size_t w = static_cast<std::size_t>(width), h = static_cast<std::size_t>(height), c = static_cast<std::size_t>(channels);
+  const std::size_t w = static_cast<std::size_t>(width), h = static_cast<std::size_t>(height),
+                    c = static_cast<std::size_t>(channels);
   if (width < 1 || height < 1 || (channels != 1 && channels != 3) || pixels.size() != w * h * c)
-    throw tenon::Error("png", "expected " + std::to_string(w * h * c) + " values in 1 or 3 channels, got " + std::to_string(pixels.size()));
+    throw tenon::Error("png", "expected " + std::to_string(w * h * c) + " values in 1 or 3 channels, got " +
+                                  std::to_string(pixels.size()));
   std::string raw;
   for (std::size_t y = 0; y < h; ++y) {
     raw += '\0';  // filter type 0: as it is
@@ -52,9 +54,9 @@ inline std::string png(std::span<const std::uint8_t> pixels, int width, int heig
   std::string header;
   detail::append_big_endian(header, static_cast<std::uint32_t>(width));
   detail::append_big_endian(header, static_cast<std::uint32_t>(height));
-  header += '\x08';                        // bits a value
+  header += '\x08';  // bits a value
   header += channels == 1 ? '\0' : '\x02';
-  header.append(3, '\0');                  // deflate, adaptive filters, not interlaced
+  header.append(3, '\0');  // deflate, adaptive filters, not interlaced
   std::string file = "\x89PNG\r\n\x1a\n";
   detail::append_png_chunk(file, "IHDR", header);
   detail::append_png_chunk(file, "IDAT", data);
@@ -67,7 +69,8 @@ inline std::string base64(std::string_view bytes) {
   std::string s;
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
     std::uint32_t v = 0;  // three bytes, four digits
-    for (std::size_t k = 0; k < 3; ++k) v = v << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
+    for (std::size_t k = 0; k < 3; ++k)
+      v = v << 8 | (i + k < bytes.size() ? static_cast<unsigned char>(bytes[i + k]) : 0u);
     for (std::size_t k = 0; k < 4; ++k) s += i + k <= bytes.size() ? digits[v >> (18 - 6 * k) & 63] : '=';
   }
   return s;

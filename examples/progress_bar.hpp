@@ -3,9 +3,11 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <string>
 
 #include "program.hpp"
@@ -44,11 +46,13 @@ class ProgressBar {
       say(title_ + " " + text);
       return;
     }
-    constexpr int width = 20;
-    const int full = width * percent / 100;
-    std::string line = title_ + " [" + std::string(full, '#') + std::string(width - full, '-') + "] " + text;
+    // The bar takes what the text leaves of the line; a line that wraps could not be redrawn.
     const std::size_t columns = static_cast<std::size_t>(program::terminal_columns());
-    if (line.size() >= columns) line.resize(columns - 1);  // a line that wraps cannot be redrawn
+    const std::size_t rest = title_.size() + 5 + std::strlen(text);
+    const std::size_t width = columns > rest ? std::min<std::size_t>(columns - rest, 20) : 0;
+    const std::size_t full = width * static_cast<std::size_t>(percent) / 100;
+    std::string line = title_ + " [" + std::string(full, '#') + std::string(width - full, '-') + "] " + text;
+    if (line.size() >= columns) line.resize(columns - 1);
     std::printf("\r%s\x1b[K", line.c_str());
     std::fflush(stdout);
     drawn_ = true;

@@ -75,7 +75,8 @@ class Scores {
 
  private:
   static double ratio(std::int64_t part, std::int64_t whole) {
-    return whole == 0 ? std::numeric_limits<double>::quiet_NaN() : static_cast<double>(part) / static_cast<double>(whole);
+    return whole == 0 ? std::numeric_limits<double>::quiet_NaN()
+                      : static_cast<double>(part) / static_cast<double>(whole);
   }
 
   std::size_t classes_;

@@ -291,8 +291,8 @@ int train(int argc, char** argv) {
   bar.say("model   " + course.model + ", " + std::to_string(training->parameters()) + " parameters");
   bar.say("device  " + device + ", " + with_s(static_cast<std::uint64_t>(workers), "thread") + ", isa " + isa);
   bar.say("train   " + with_s(static_cast<std::uint64_t>(course.epochs), "epoch") + " of " + with_s(steps_an_epoch, "step") + ", batch " +
-          std::to_string(course.batch) + ", " + course.optimizer + ", learning rate " + program::decimal(course.lr) + " (" + course.schedule +
-          "), augmentation " + course.augment + ", seed " + std::to_string(course.seed));
+          std::to_string(course.batch) + ", " + course.optimizer + " at " + program::decimal(course.lr) + ", " + course.schedule + ", seed " +
+          std::to_string(course.seed) + (course.augment == "none" ? "" : ", augment " + course.augment));
 
   if (resumed) {
     training->load_checkpoint(*resumed);
@@ -321,9 +321,9 @@ int train(int argc, char** argv) {
                                                     checkpoint + "; --resume " + checkpoint + " goes on"};
   };
   const auto go_on = [] { return program::caught_signal() == 0; };
-  const auto accuracy_text = [](const LossSums& s) {
-    char text[64];
-    std::snprintf(text, sizeof text, "loss %.4f, accuracy %.4f", s.loss(), s.accuracy());
+  const auto four_digits = [](double x) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.4f", x);
     return std::string(text);
   };
 
@@ -363,9 +363,10 @@ int train(int argc, char** argv) {
       progress = last;  // the epoch's end, with its evaluation, is still to come
       interrupt();
     }
-    char text[96];
-    std::snprintf(text, sizeof text, "   %.1f s, %.0f images/s", seconds, rate);
-    bar.say(title + "   training " + accuracy_text(progress.sums) + "   test " + accuracy_text(tested) + text);
+    char speed[64];
+    std::snprintf(speed, sizeof speed, "  %.0f images/s  %.1f s", rate, seconds);
+    bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " + four_digits(progress.sums.accuracy()) +
+            "  test accuracy " + four_digits(tested.accuracy()) + speed);
     metrics.add(progress, tested, training->last_learning_rate(), rate, bar.seconds());
     if (every == 0 || progress.epoch == static_cast<std::uint32_t>(course.epochs)) save_checkpoint();
   }
@@ -374,7 +375,7 @@ int train(int argc, char** argv) {
     if (!go_on()) interrupt();
   }
   training->save_model(out_file, model_metadata);
-  bar.say("saved   " + out + " (checkpoint " + checkpoint + "): test " + accuracy_text(tested));
+  bar.say("saved   " + out + " and " + checkpoint + "; test accuracy " + four_digits(tested.accuracy()));
   return 0;
 }
 

@@ -6,12 +6,12 @@
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 #define TENON_TESTS_CATCH 3
+using Catch::Approx;  // 2.13 has it outside already
 #else
 #include <catch2/catch.hpp>
 #define TENON_TESTS_CATCH 2
 #endif
 
-using Catch::Approx;
 using Catch::Matchers::EndsWith;
 using Catch::Matchers::Equals;
 using Catch::Matchers::StartsWith;

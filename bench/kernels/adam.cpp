@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
-#include "kernels/floor.hpp"
 #include "kernels/share.hpp"
 #include "tenon/core/buffer.hpp"
 #include "tenon/cpu/adam.hpp"

@@ -2,7 +2,6 @@
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
-#include "kernels/floor.hpp"
 #include "kernels/share.hpp"
 #include "tenon/core/buffer.hpp"
 #include "tenon/cpu/batch_norm.hpp"
@@ -24,16 +23,14 @@ struct Case {
     for (int i = 0; i < n; ++i) x[i] = static_cast<float>(i % 61) * 0.1f - 3;
     for (int c = 0; c < C; ++c) gamma[c] = running_var[c] = rstd[c] = 1;
   }
-  void report(benchmark::State& state, const bench::Share& share, int bytes) {
-    const double bandwidth = bench::memory_bandwidth(static_cast<std::size_t>(8) * n) * 1e9;
-    state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) * bytes * n);
-    share.report(state, static_cast<double>(bytes) * n / bandwidth);
-  }
+  /// Seconds that so many bytes an element take at the least.
+  double floor(int bytes) const { return static_cast<double>(bytes) * n / (bench::memory_bandwidth(static_cast<std::size_t>(8) * n) * 1e9); }
 };
 
 template <int S, int C>
 void training(benchmark::State& state) {
   Case<S, C> k;
+  const double floor = k.floor(12);
   const bench::Share share;
   for (auto _ : state) {
     batch_norm_forward_training(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()), In<float, C>(k.beta.data()),
@@ -42,12 +39,13 @@ void training(benchmark::State& state) {
                                 k.work.span());
     benchmark::ClobberMemory();
   }
-  k.report(state, share, 12);
+  share.report(state, floor);
 }
 
 template <int S, int C>
 void inference(benchmark::State& state) {
   Case<S, C> k;
+  const double floor = k.floor(8);
   const bench::Share share;
   for (auto _ : state) {
     batch_norm_forward_inference(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()), In<float, C>(k.beta.data()),
@@ -55,12 +53,13 @@ void inference(benchmark::State& state) {
                                  Out<float, Batch, S, C>(k.y.data(), B));
     benchmark::ClobberMemory();
   }
-  k.report(state, share, 8);
+  share.report(state, floor);
 }
 
 template <int S, int C>
 void backward(benchmark::State& state) {
   Case<S, C> k;
+  const double floor = k.floor(20);
   const bench::Share share;
   for (auto _ : state) {
     batch_norm_backward(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()), In<float, C>(k.mean.data()),
@@ -68,7 +67,7 @@ void backward(benchmark::State& state) {
                         Into<float, C>(k.dgamma.data()), Into<float, C>(k.dbeta.data()), k.work.span());
     benchmark::ClobberMemory();
   }
-  k.report(state, share, 20);
+  share.report(state, floor);
 }
 
 BENCHMARK(training<784, 16>);

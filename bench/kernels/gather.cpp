@@ -5,7 +5,6 @@
 
 #include <vector>
 
-#include "kernels/floor.hpp"
 #include "kernels/share.hpp"
 #include "tenon/core/buffer.hpp"
 #include "tenon/cpu/gather.hpp"

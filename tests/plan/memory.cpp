@@ -82,7 +82,10 @@ void follow() {
     for (int k = 0; k < S; ++k) CHECK_FALSE(m.row[k].backward);
     return;
   }
-  REQUIRE(m.output_gradient != nowhere);
+  bool wanted = M == Mode::train_with_input_gradient;
+  for (int k = 0; k < S; ++k) wanted = wanted || m.row[k].backward;
+  CHECK((m.output_gradient != nowhere) == wanted);  // nothing to train, nothing to compute
+  if (!wanted) return;
   claims.take(name("gradient ", s.output), m.output_gradient, values(s.output));
   written[s.output] = true;
   bury(S);

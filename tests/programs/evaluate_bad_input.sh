@@ -22,6 +22,7 @@ no 2 '\[usage\] expected --device .*, got "gpu"$' m --data data --device gpu
 no 1 '\[device\] expected a build with CUDA .*use --device cpu$' m --data data --device cuda
 no 2 '\[usage\] expected --images with --labels, got none$' m --labels $labels
 no 2 '\[usage\] expected --labels for a --report, got none$' m --images $images --report r.html
+expect 2 '\[usage\] expected --report to be another file than MODEL, got "m"$' "$evaluate" m --data data --report m
 no 2 '\[usage\] expected --model to be mlp, lenet, cnn or resnet, got "vgg"$' m --data data --model vgg
 no 2 '\[usage\] expected --model mlp as in the file, got "cnn" \(m\)$' m --data data --model cnn
 no 2 '\[usage\] expected --mean 0\.[0-9]+ as in the file, got "0.5" \(m\)$' m --data data --mean 0.5
@@ -73,7 +74,7 @@ bad '\[load_model\] expected .*' --model mlp
 # --- the data
 no 1 '\[find_dataset\] expected .* \(nowhere\)$' m --data nowhere
 mkdir empty && ls -A >before
-no 1 '\[load_image_folder\] expected train-(images|labels)-idx[13]-ubyte .* \(empty\)$' m --data empty
+no 1 '\[load_image_folder\] expected t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz, got neither \(empty\)$' m --data empty
 no 1 '\[read_file\] expected .* \(absent\)$' m --images absent
 no 1 '\[load_images\] expected an IDX file of images, got an IDX file of labels \(.*\)$' m --images $labels
 no 1 '\[load_labels\] expected an IDX file of labels, got an IDX file of images \(.*\)$' m --images $images --labels $images

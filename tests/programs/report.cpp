@@ -108,7 +108,8 @@ TEST_CASE("png: chunks, checksums, and the pixels that went in") {
       const std::size_t size = word(file, at);
       REQUIRE(at + 12 + size <= file.size());
       const std::string chunk = file.substr(at + 4, 4 + size);
-      CHECK(word(file, at + 8 + size) == ::crc32(0, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(chunk.size())));
+      CHECK(word(file, at + 8 + size) ==
+            ::crc32(0, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(chunk.size())));
       types += chunk.substr(0, 4) + " ";
       if (chunk.substr(0, 4) == "IHDR") header = chunk.substr(4);
       if (chunk.substr(0, 4) == "IDAT") data += chunk.substr(4);
@@ -117,11 +118,13 @@ TEST_CASE("png: chunks, checksums, and the pixels that went in") {
     CHECK(types == "IHDR IDAT IEND ");
     CHECK(word(header, 0) == width);
     CHECK(word(header, 4) == height);
-    CHECK(header.substr(8) == std::string("\x08", 1) + std::string(1, channels == 1 ? '\0' : '\2') + std::string(3, '\0'));
+    CHECK(header.substr(8) ==
+          std::string("\x08", 1) + std::string(1, channels == 1 ? '\0' : '\2') + std::string(3, '\0'));
 
     std::vector<std::uint8_t> rows(height * (1 + width * channels));
     uLongf size = rows.size();
-    REQUIRE(::uncompress(rows.data(), &size, reinterpret_cast<const Bytef*>(data.data()), static_cast<uLong>(data.size())) == Z_OK);
+    REQUIRE(::uncompress(rows.data(), &size, reinterpret_cast<const Bytef*>(data.data()),
+                         static_cast<uLong>(data.size())) == Z_OK);
     REQUIRE(size == rows.size());
     for (int y = 0; y < height; ++y)
       for (int x = 0; x < width; ++x)
@@ -169,10 +172,12 @@ TEST_CASE("report: the page is whole, complete in itself, without scripts, and t
   const std::string page = html(r);
   CHECK(unbalanced(page) == "");
   CHECK(page == html(r));
-  for (const char* wanted : {"75.00%", "3 of 4 right", "prefers-color-scheme:dark", "A</em> <i>taken for</i> <em>B", "data:image/png;base64,iVBORw0KGgo",
-                             "Label</span> <b>A</b>", "90.90% sure", "<svg ", "train 0.500", "test 81.00%", "12,345", "66.7%"})
+  for (const char* wanted : {"75.00%", "3 of 4 right", "prefers-color-scheme:dark", "A</em> <i>taken for</i> <em>B",
+                             "data:image/png;base64,iVBORw0KGgo", "Label</span> <b>A</b>", "90.90% sure", "<svg ",
+                             "train 0.500", "test 81.00%", "12,345", "66.7%"})
     CHECK_THAT(page, ContainsSubstring(wanted));
-  for (const char* refused : {"<script", "<link", "http:", "https:", "@import", "url(", "onload", "onerror", "nan", "inf"})
+  for (const char* refused :
+       {"<script", "<link", "http:", "https:", "@import", "url(", "onload", "onerror", "nan", "inf"})
     CHECK_THAT(page, !ContainsSubstring(refused));
 }
 
@@ -183,7 +188,8 @@ TEST_CASE("report: text from files cannot become markup") {
   r.facts = {{evil, evil}};
   const std::string page = html(r);
   CHECK(unbalanced(page) == "");
-  for (const std::string refused : {"<script", "alert('1')", "\"&\n", "\x01", "\xff"}) CHECK_THAT(page, !ContainsSubstring(refused));
+  for (const std::string refused : {"<script", "alert('1')", "\"&\n", "\x01", "\xff"})
+    CHECK_THAT(page, !ContainsSubstring(refused));
   CHECK_THAT(page, ContainsSubstring("&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot;&amp;&#xfffd;"));
   CHECK(escaped("Müller ü") == "Müller ü");
 }
@@ -217,5 +223,6 @@ TEST_CASE("report: ticks are round, and hold the values between them") {
   CHECK(Ticks::around(0.28, 0.49).step == 0.05);
   CHECK(Ticks::around(0.28, 0.49).decimals() == 2);
   CHECK(Ticks::around(0, 12).decimals() == 0);
+  CHECK(Ticks::around(1e9, 1e9 + 1e-6).last > Ticks::around(1e9, 1e9 + 1e-6).first);
   CHECK(Ticks::around(0.5, 0.5).last > Ticks::around(0.5, 0.5).first);
 }

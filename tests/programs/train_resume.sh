@@ -41,7 +41,7 @@ has "$out" '^resume  no model.safetensors.checkpoint yet, so from the start$'
 cp model.safetensors first
 succeed "${mlp[@]}" --resume auto
 has "$out" '^resume  from step 8 of 8 '
-has "$out" '^saved   model.safetensors .*accuracy 0'
+has "$out" '^saved   model.safetensors and .*; test accuracy 0'
 grep -q '^epoch' "$out" && fail "trained on after the end"
 same first model.safetensors
 

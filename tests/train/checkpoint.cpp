@@ -163,6 +163,11 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
     return error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "changed"); });
   };
   CHECK_THAT(with("tenon.format", "2"), StartsWith("[load_model] expected a file of format 1, got format \"2\"") && ContainsSubstring("newer tenon"));
+  Metadata newer = good.metadata();  // which may stand elsewhere in it
+  newer["tenon.format"] = "2";
+  newer.erase("progress.step");
+  save_safetensors(folder / "newer", good.tensors(), newer);
+  CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "newer"); }), ContainsSubstring("expected a file of format 1"));
   CHECK_THAT(with("progress.step", "1.5"), ContainsSubstring("expected a number as \"progress.step\" in the metadata, got \"1.5\""));
   CHECK_THAT(with("progress.epoch", "4294967296"), ContainsSubstring("expected a number as \"progress.epoch\""));
   CHECK_THAT(with("progress.loss_sum", ""), ContainsSubstring("expected a number as \"progress.loss_sum\""));

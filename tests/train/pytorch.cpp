@@ -27,7 +27,8 @@ void check_network(const char* name, Optimizer optimizer, Loss loss = {}, Traine
   list_tensors<float>(model.tensors(), flat(model), tensors);
   const std::size_t own = tensors.size();
   for (const TensorInfo& t : file.tensors()) {
-    const bool listed = std::any_of(tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(own), [&](const auto& o) { return o.name == t.name; });
+    const bool listed = std::any_of(tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(own),
+                                    [&](const auto& o) { return o.name == t.name; });
     if (!listed) tensors.push_back(t);
   }
   CHECK(text_of(to_safetensors(tensors, file.metadata())) == get(file.where()));
@@ -41,8 +42,9 @@ void check_network(const char* name, Optimizer optimizer, Loss loss = {}, Traine
 TEST_CASE("pytorch: linear layers and every activation, Adam with weight decay in the gradient") {
   Adam adam(1e-2);
   adam.weight_decay = 0.01;
-  check_network<Sequential<Input<11>, Linear<16>, ReLU, Linear<15>, LeakyReLU<>, Linear<14>, GELU, Linear<13>, GELUTanh, Linear<12>,
-                           SiLU, Linear<11>, Sigmoid, Linear<9>, Tanh, Linear<5, NoBias>>>("activations", adam);
+  check_network<Sequential<Input<11>, Linear<16>, ReLU, Linear<15>, LeakyReLU<>, Linear<14>, GELU, Linear<13>, GELUTanh,
+                           Linear<12>, SiLU, Linear<11>, Sigmoid, Linear<9>, Tanh, Linear<5, NoBias>>>("activations",
+                                                                                                       adam);
 }
 
 TEST_CASE("pytorch: BatchNorm and LayerNorm of vectors, AdamW that spares norms and biases, label smoothing") {
@@ -50,25 +52,27 @@ TEST_CASE("pytorch: BatchNorm and LayerNorm of vectors, AdamW that spares norms 
   adamw.weight_decay = 0.1;
   CrossEntropy loss;
   loss.label_smoothing = 0.1f;
-  check_network<Sequential<Input<9>, Linear<16, NoBias>, BatchNorm<>, LeakyReLU<Slope<1, 5>>, Linear<12>, LayerNorm<>, GELU, Linear<4>>>(
-      "norms", adamw, loss);
+  check_network<Sequential<Input<9>, Linear<16, NoBias>, BatchNorm<>, LeakyReLU<Slope<1, 5>>, Linear<12>, LayerNorm<>,
+                           GELU, Linear<4>>>("norms", adamw, loss);
 }
 
 TEST_CASE("pytorch: sequences, binary cross-entropy, AdamW that decays everything") {
   AdamW adamw(1e-2);
   adamw.weight_decay = 0.1;
   adamw.decay = Decay::everything;
-  check_network<Sequential<Input<5, 6>, LayerNorm<>, Linear<8>, SiLU, Linear<7>, Tanh, Flatten, Linear<3>>>("sequence", adamw,
-                                                                                                           BinaryCrossEntropy<>{});
+  check_network<Sequential<Input<5, 6>, LayerNorm<>, Linear<8>, SiLU, Linear<7>, Tanh, Flatten, Linear<3>>>(
+      "sequence", adamw, BinaryCrossEntropy<>{});
 }
 
 TEST_CASE("pytorch: convolutions with stride, padding, groups and dilation, pools, Nesterov's momentum") {
   Sgd sgd;
   sgd.nesterov = true;
   sgd.weight_decay = 1e-3;
-  check_network<Sequential<Input<3, 11, 9>, Conv2d<8, Kernel<3>, Stride<2>, Padding<1>>, ReLU, MaxPool2d<3, Stride<1>, Padding<1>>,
+  check_network<Sequential<Input<3, 11, 9>, Conv2d<8, Kernel<3>, Stride<2>, Padding<1>>, ReLU,
+                           MaxPool2d<3, Stride<1>, Padding<1>>,
                            Conv2d<8, Kernel<3, 1>, Padding<1, 0>, Groups<4>, NoBias>, BatchNorm<>, SiLU,
-                           Conv2d<12, Kernel<3>, Dilation<2>, Padding<2>>, Tanh, AvgPool2d<2>, Flatten, Linear<10>>>("convs", sgd);
+                           Conv2d<12, Kernel<3>, Dilation<2>, Padding<2>>, Tanh, AvgPool2d<2>, Flatten, Linear<10>>>(
+      "convs", sgd);
 }
 
 TEST_CASE("pytorch: residual blocks with identity and projected skips, clipping by norm") {
@@ -79,5 +83,6 @@ TEST_CASE("pytorch: residual blocks with identity and projected skips, clipping 
                            Residual<Body<Conv2d<12, Kernel<3>, Stride<2>, Padding<1>, NoBias>, BatchNorm<>, ReLU,
                                          Conv2d<12, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>>,
                                     Skip<Conv2d<12, Kernel<1>, Stride<2>, NoBias>, BatchNorm<>>>,
-                           ReLU, GlobalAvgPool, Linear<10>>>("residual", Sgd{}, CrossEntropy{}, TrainerOptions{.clip_norm = 0.5});
+                           ReLU, GlobalAvgPool, Linear<10>>>("residual", Sgd{}, CrossEntropy{},
+                                                             TrainerOptions{.clip_norm = 0.5});
 }

@@ -44,7 +44,8 @@ Flat<float> flat(Model& m) {
 
 template <class Target>
 std::vector<Target> targets_of(const SafeTensors& file) {
-  if constexpr (std::is_same_v<Target, float>) return file.read_as<float>("targets");
+  if constexpr (std::is_same_v<Target, float>)
+    return file.read_as<float>("targets");
   else {
     const auto wide = file.read_as<std::int64_t>("targets");
     return {wide.begin(), wide.end()};
@@ -78,9 +79,11 @@ void check_training(Model& model, Trainer& trainer, const std::vector<float>& x,
       continue;
     }
     const auto theirs = file.read_as<float>("after." + t.name);
-    const float* all = (t.kind == plan::Tensor::Kind::parameter ? model.parameters().data : model.states().data) + t.offset;
+    const float* all =
+        (t.kind == plan::Tensor::Kind::parameter ? model.parameters().data : model.states().data) + t.offset;
     std::vector<float> ours;
-    for (std::size_t i = 0; i < theirs.size(); ++i) ours.push_back(all[i * static_cast<std::size_t>(t.dims.count()) / theirs.size()]);
+    for (std::size_t i = 0; i < theirs.size(); ++i)
+      ours.push_back(all[i * static_cast<std::size_t>(t.dims.count()) / theirs.size()]);
     CHECK(distance(ours.data(), theirs) <= bound);
   }
   check_logits(model, x, file, "after_logits");

@@ -28,10 +28,15 @@ void fill(Model<Net>& model) {
       model.counters()[static_cast<std::size_t>(t.offset)] = 7;
       continue;
     }
-    const bool matrix = last == "weight" && t.dims.rank > 1, around_one = !matrix && (last == "weight" || last == "running_var");
-    const double scale = matrix ? std::sqrt(6.0 / static_cast<double>(t.dims.count() / t.dims[0])) : around_one ? 0.5 : 0.25;
-    float* values = (t.kind == plan::Tensor::Kind::parameter ? model.parameters().data : model.states().data) + t.offset;
-    for (std::uint32_t i = 0; i < t.dims.count(); ++i) values[i] = pseudo(i, static_cast<std::uint32_t>(k) + 1, scale, around_one ? 1 : 0);
+    const bool matrix = last == "weight" && t.dims.rank > 1,
+               around_one = !matrix && (last == "weight" || last == "running_var");
+    const double scale = matrix       ? std::sqrt(6.0 / static_cast<double>(t.dims.count() / t.dims[0]))
+                         : around_one ? 0.5
+                                      : 0.25;
+    float* values =
+        (t.kind == plan::Tensor::Kind::parameter ? model.parameters().data : model.states().data) + t.offset;
+    for (std::uint32_t i = 0; i < t.dims.count(); ++i)
+      values[i] = pseudo(i, static_cast<std::uint32_t>(k) + 1, scale, around_one ? 1 : 0);
   }
 }
 

@@ -101,25 +101,30 @@ inline bool has_idx_files(const std::string& folder) {
 
 }  // namespace detail
 
-/// A folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k; also with a dot for the first
-/// dash before idx, also with .gz. Whether a file is gzip is told by its content.
-inline ImageFolder load_image_folder(const std::string& folder, int classes, Decode decode = decode_nothing) {
+/// One part, "train" or "t10k", of a folder as load_image_folder reads it.
+inline ImageSet load_image_part(const std::string& folder, const std::string& part, int classes,
+                                Decode decode = decode_nothing) {
   if (path_kind(folder) != PathKind::folder)
     throw Error("load_image_folder",
                 std::string("expected a folder with four IDX files, got ") +
                     (path_kind(folder) == PathKind::file ? "a file" : "nothing of that name"),
                 folder);
-  const auto load = [&](const std::string& part) {
-    const auto file = [&](const std::string& kind, int dimensions) {
-      const std::string path = detail::idx_file(folder, part + kind, dimensions);
-      const std::string name = part + kind + "-idx" + std::to_string(dimensions) + "-ubyte";
-      if (path.empty())
-        throw Error("load_image_folder", "expected " + name + " or " + name + ".gz, got neither", folder);
-      return path;
-    };
-    return load_image_set(file("-images", 3), file("-labels", 1), classes, decode);
+  const auto file = [&](const std::string& kind, int dimensions) {
+    const std::string path = detail::idx_file(folder, part + kind, dimensions);
+    const std::string name = part + kind + "-idx" + std::to_string(dimensions) + "-ubyte";
+    if (path.empty()) throw Error("load_image_folder", "expected " + name + " or " + name + ".gz, got neither", folder);
+    return path;
   };
-  ImageFolder sets{load("train"), load("t10k")};
+  const std::string images = file("-images", 3);
+  return load_image_set(images, file("-labels", 1), classes, decode);
+}
+
+/// A folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k; also with a dot for the first
+/// dash before idx, also with .gz. Whether a file is gzip is told by its content.
+inline ImageFolder load_image_folder(const std::string& folder, int classes, Decode decode = decode_nothing) {
+  ImageFolder sets;
+  sets.train = load_image_part(folder, "train", classes, decode);
+  sets.test = load_image_part(folder, "t10k", classes, decode);
   const auto size = [](const ImageSet& s) { return std::to_string(s.height) + " x " + std::to_string(s.width); };
   if (size(sets.train) != size(sets.test))
     throw Error("load_image_folder",

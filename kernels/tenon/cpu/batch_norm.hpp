@@ -36,6 +36,13 @@ template <class T>
 struct BatchNormFactors {
   const T *mean, *rstd, *var, *gamma, *beta;
   T epsilon;
+
+  /// y = (x - mean) * scale + shift
+  TENON_INLINE void get(std::size_t c, T& scale, T& shift) const {
+    const T r = rstd ? rstd[c] : T(1) / std::sqrt(var[c] + epsilon);
+    scale = gamma ? gamma[c] * r : r;
+    shift = beta ? beta[c] : T(0);
+  }
 };
 
 namespace portable {
@@ -67,9 +74,9 @@ void moments(const T* x, std::size_t rows, int channels, T* mean, T* m2) {
 template <class T>
 void normalise_rows(const T* x, std::size_t rows, int channels, const BatchNormFactors<T>& f, T* y) {
   for (int c = 0; c < channels; ++c) {
-    const T rstd = f.rstd ? f.rstd[c] : T(1) / std::sqrt(f.var[c] + f.epsilon);
-    const T scale = f.gamma ? f.gamma[c] * rstd : rstd, shift = f.beta ? f.beta[c] : T(0), mean = f.mean[c];
-    for (std::size_t i = c; i < rows * channels; i += channels) y[i] = (x[i] - mean) * scale + shift;
+    T scale, shift;
+    f.get(static_cast<std::size_t>(c), scale, shift);
+    for (std::size_t r = 0; r < rows; ++r) y[r * channels + c] = (x[r * channels + c] - f.mean[c]) * scale + shift;
   }
 }
 
@@ -110,7 +117,7 @@ namespace avx2 {
 
 /// Four sums, taken by turns: that hides the latency of an addition.
 struct FourSums {
-  __m256 a = _mm256_setzero_ps(), b = a, c = a, d = a;
+  __m256 a, b, c, d;
   TENON_AVX2_INLINE __m256 total() const { return _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)); }
 };
 
@@ -122,7 +129,7 @@ struct Moments {
     const float *row = block + c, *const end = row + n * channels, *const last = row + n / 4 * 4 * channels;
     const std::size_t w = channels;
     const __m256 start = load(row, live);
-    FourSums s, q;
+    FourSums s{}, q{};
     for (; row != last; row += 4 * w) {
       s.a = _mm256_add_ps(s.a, _mm256_sub_ps(load(row, live), start));
       s.b = _mm256_add_ps(s.b, _mm256_sub_ps(load(row + w, live), start));
@@ -164,29 +171,27 @@ TENON_AVX2 inline void moments(const float* x, std::size_t rows, int channels, f
   }
 }
 
-struct NormaliseBlock {
-  const float* x;  // (n, channels)
-  std::size_t n, channels;
-  const BatchNormFactors<float>& f;
+struct NormaliseRow {
+  const float *x, *mean, *scale, *shift;
   float* y;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
-    const __m256 one = splat(1), mean = load(f.mean + c, live);
-    const __m256 rstd = f.rstd ? load(f.rstd + c, live)
-                               : _mm256_div_ps(one, _mm256_sqrt_ps(_mm256_add_ps(load(f.var + c, live), _mm256_set1_ps(f.epsilon))));
-    const __m256 scale = f.gamma ? _mm256_mul_ps(load(f.gamma + c, live), rstd) : rstd;
-    const __m256 shift = f.beta ? load(f.beta + c, live) : _mm256_setzero_ps();
-    for (std::size_t i = c; i < n * channels; i += channels)
-      store(y + i, live, _mm256_fmadd_ps(_mm256_sub_ps(load(x + i, live), mean), scale, shift));
+    const __m256 centred = _mm256_sub_ps(load(x + c, live), load(mean + c, live));
+    store(y + c, live, _mm256_fmadd_ps(centred, load(scale + c, live), load(shift + c, live)));
   }
 };
 
 TENON_AVX2 inline void normalise_rows(const float* x, std::size_t rows, int channels, const BatchNormFactors<float>& f,
                                       float* y) {
+  constexpr std::size_t tile = 128;  // channels whose factors are at hand at a time
   const std::size_t width = static_cast<std::size_t>(channels);
-  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
-    const std::size_t n = rows - done < batch_norm_block ? rows - done : batch_norm_block;
-    NormaliseBlock step{x + done * width, n, width, f, y + done * width};
-    for_each_vector(0, width, step);
+  for (std::size_t done = 0; done < width; done += tile) {
+    const std::size_t n = width - done < tile ? width - done : tile;
+    float scale[tile], shift[tile];
+    for (std::size_t c = 0; c < n; ++c) f.get(done + c, scale[c], shift[c]);
+    for (std::size_t r = 0; r < rows; ++r) {
+      NormaliseRow step{x + r * width + done, f.mean + done, scale, shift, y + r * width + done};
+      for_each_vector(0, n, step);
+    }
   }
 }
 
@@ -199,7 +204,7 @@ struct GradientSums {
     const float *xr = x + c, *row = dy + c, *const end = row + n * channels, *const last = row + n / 4 * 4 * channels;
     const std::size_t w = channels;
     const __m256 mu = load(mean + c, live);
-    FourSums s, q;
+    FourSums s{}, q{};
     for (; row != last; row += 4 * w, xr += 4 * w) {
       const __m256 d0 = load(row, live), d1 = load(row + w, live), d2 = load(row + 2 * w, live), d3 = load(row + 3 * w, live);
       s.a = _mm256_add_ps(s.a, d0);
@@ -232,28 +237,23 @@ TENON_AVX2 inline void gradient_sums(const float* x, const float* dy, std::size_
   }
 }
 
-struct InputGradientBlock {
-  const float *x, *dy;  // (n, channels)
-  std::size_t n, channels;
-  const float *mean, *scale, *by_x, *constant;
+struct InputGradientRow {
+  const float *x, *dy, *mean, *scale, *by_x, *constant;
   float* dx;
   bool add;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
-    const __m256 mu = load(mean + c, live), s = load(scale + c, live), b = load(by_x + c, live), k = load(constant + c, live);
-    for (std::size_t i = c; i < n * channels; i += channels) {
-      __m256 d = _mm256_fmadd_ps(_mm256_sub_ps(load(x + i, live), mu), b, k);
-      d = _mm256_fmadd_ps(load(dy + i, live), s, d);
-      store(dx + i, live, add ? _mm256_add_ps(load(dx + i, live), d) : d);
-    }
+    const __m256 centred = _mm256_sub_ps(load(x + c, live), load(mean + c, live));
+    __m256 d = _mm256_fmadd_ps(centred, load(by_x + c, live), load(constant + c, live));
+    d = _mm256_fmadd_ps(load(dy + c, live), load(scale + c, live), d);
+    store(dx + c, live, add ? _mm256_add_ps(load(dx + c, live), d) : d);
   }
 };
 
 TENON_AVX2 inline void input_gradient(const float* x, const float* dy, std::size_t rows, int channels, const float* mean,
                                       const float* scale, const float* by_x, const float* constant, float* dx, bool add) {
   const std::size_t width = static_cast<std::size_t>(channels);
-  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
-    const std::size_t n = rows - done < batch_norm_block ? rows - done : batch_norm_block, at = done * width;
-    InputGradientBlock step{x + at, dy + at, n, width, mean, scale, by_x, constant, dx + at, add};
+  for (std::size_t r = 0; r < rows; ++r) {
+    InputGradientRow step{x + r * width, dy + r * width, mean, scale, by_x, constant, dx + r * width, add};
     for_each_vector(0, width, step);
   }
 }

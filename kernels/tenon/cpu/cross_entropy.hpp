@@ -100,7 +100,10 @@ TENON_AVX2 inline Greatest greatest_of(const float* x, int n) {
   __m128 four = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
   four = _mm_max_ps(four, _mm_movehl_ps(four, four));
   const float value = _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
-  for (i = 0; i < n; ++i)
+  const __m256 same = _mm256_set1_ps(value);
+  for (i = 0; i + lanes <= n; i += lanes)
+    if (const int at = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), same, _CMP_EQ_OQ))) return {value, i + __builtin_ctz(at)};
+  for (; i < n; ++i)
     if (x[i] == value) return {value, i};
   return {value, -1};
 }

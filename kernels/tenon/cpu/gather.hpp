@@ -32,18 +32,25 @@ void normalise(const std::uint8_t* x, std::ptrdiff_t x_stride, T* y, std::ptrdif
 #if TENON_X86
 namespace avx2 {
 
+/// Eight consecutive pixels, the last first if `backwards`.
+TENON_AVX2_INLINE __m256 normalised(const std::uint8_t* x, bool backwards, __m256 scale, __m256 offset) {
+  __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(x)));
+  if (backwards) wide = _mm256_permutevar8x32_epi32(wide, _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0));
+  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(wide), scale, offset);
+}
+
 /// The same for consecutive pixels, forwards or (step -1) backwards.
 TENON_AVX2 inline void normalise(const std::uint8_t* x, int step, float* y, int n, float scale, float offset) {
   const __m256 s = _mm256_set1_ps(scale), o = _mm256_set1_ps(offset);
-  const __m256i reversed = _mm256_setr_epi32(7, 6, 5, 4, 3, 2, 1, 0);
-  int i = 0;
-  for (; i + lanes <= n; i += lanes) {
-    const std::uint8_t* const from = step > 0 ? x + i : x - i - (lanes - 1);
-    __m256i wide = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)));
-    if (step < 0) wide = _mm256_permutevar8x32_epi32(wide, reversed);
-    _mm256_storeu_ps(y + i, _mm256_fmadd_ps(_mm256_cvtepi32_ps(wide), s, o));
+  const bool backwards = step < 0;
+  if (n < lanes) {
+    for (int i = 0; i < n; ++i) y[i] = __builtin_fmaf(static_cast<float>(x[i * step]), scale, offset);  // as the lanes round
+    return;
   }
-  for (; i < n; ++i) y[i] = __builtin_fmaf(static_cast<float>(x[i * step]), scale, offset);  // as the lanes round
+  for (int i = 0; i < n; i += lanes) {
+    if (i > n - lanes) i = n - lanes;  // the last vector overlaps the one before
+    _mm256_storeu_ps(y + i, normalised(backwards ? x - i - (lanes - 1) : x + i, backwards, s, o));
+  }
 }
 
 }  // namespace avx2

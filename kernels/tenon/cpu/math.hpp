@@ -48,6 +48,12 @@ TENON_AVX2_INLINE __m256 expm1_reduced(__m256 r) {
   return _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, r);
 }
 
+/// exp(x) for |x| <= 87, where neither result nor scale leaves the normal numbers.
+TENON_AVX2_INLINE __m256 exp_normal(__m256 x) {
+  const Reduced v = by_ln2(x);
+  return _mm256_mul_ps(_mm256_add_ps(expm1_reduced(v.r), splat(1)), power_of_two(v.k));
+}
+
 TENON_AVX2_INLINE __m256 exp(__m256 x) {
   // Outside lie 0 and infinity; min and max return their second operand for NaN, which so stays.
   const __m256 in = _mm256_max_ps(splat(-104), _mm256_min_ps(splat(89), x));
@@ -111,7 +117,7 @@ TENON_AVX2_INLINE __m256 erf(__m256 x) {
     q = horner(q, a, fit.q[i]);
   }
   const __m256 small = _mm256_mul_ps(a, p);
-  const __m256 large = _mm256_sub_ps(splat(1), exp(q));
+  const __m256 large = _mm256_sub_ps(splat(1), exp_normal(q));
   return with_sign_of(_mm256_blendv_ps(large, small, _mm256_cmp_ps(a, splat(1), _CMP_LT_OQ)), x);
 }
 

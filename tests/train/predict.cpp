@@ -1,0 +1,86 @@
+// Predictor: the same numbers as the model's, from a file or from memory, shared by threads, without an allocation.
+#include <tenon/predict.hpp>
+#include <tenon/tenon.hpp>
+#include <tenon/train/checkpoint.hpp>
+
+#include <cstring>
+#include <limits>
+#include <thread>
+
+#include "catch.hpp"
+#include "files.hpp"
+
+using namespace tenon;
+
+namespace {
+
+using Net = Sequential<Input<2, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
+                       Residual<Conv2d<6, Kernel<3>, Padding<1>>, GELU>, Flatten, Linear<20>, SiLU, Dropout<>, Linear<4>>;
+
+std::vector<std::byte> bytes_of_a_trained(Model<Net>& model) {
+  Trainer trainer(model, Adam{0.01});
+  std::vector<float> x(16 * 128);
+  std::vector<std::int32_t> labels(16);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 31 % 23) / 11 - 1;
+  for (std::size_t i = 0; i < labels.size(); ++i) labels[i] = static_cast<std::int32_t>(i % 4);
+  for (int i = 0; i < 5; ++i) trainer.step(x.data(), labels.data(), 16);
+  std::vector<TensorInfo> list;
+  list_tensors<float>(model.tensors(), {model.parameters().data, model.states().data, model.counters().data()}, list);
+  return to_safetensors(list, {{"name", "test"}});
+}
+
+}  // namespace
+
+TEST_CASE("predict: equals the model, whatever the batch", "[smoke]") {
+  Model<Net> model(Seed{4}, 16, Cpu{});
+  const auto weights = Weights<Net>::load(bytes_of_a_trained(model));
+  CHECK(weights->metadata().at("name") == "test");
+  const auto in = model.input(16);
+  for (std::size_t i = 0; i < in.size(); ++i) in[i] = static_cast<float>(i * 7 % 13) / 6 - 1;
+  const std::vector<float> x(in.data, in.data + in.size());
+  const auto y = model.predict(16);
+  const std::vector<float> expected(y.data, y.data + y.size());
+
+  Predictor<Net> whole(weights, 16), single(weights);
+  const auto all = whole(x.data(), 16);
+  CHECK(std::memcmp(all.data(), expected.data(), expected.size() * sizeof(float)) == 0);
+  for (int b = 0; b < 16; ++b) {
+    const auto one = single(x.data() + b * 128);
+    for (std::size_t o = 0; o < 4; ++o) CHECK(one[o] == Approx(expected[static_cast<std::size_t>(b) * 4 + o]).margin(1e-5));
+  }
+}
+
+TEST_CASE("predict: threads share weights") {
+  Model<Net> model(Seed{4}, 16, Cpu{});
+  const auto weights = Weights<Net>::load(bytes_of_a_trained(model));
+  const std::vector<float> x(128, 0.3f);
+  Predictor<Net> reference(weights);
+  const auto y = reference(x.data());
+  std::vector<std::thread> threads;
+  std::vector<int> wrong(4);
+  for (std::size_t t = 0; t < wrong.size(); ++t)
+    threads.emplace_back([&, t] {
+      Predictor<Net> predict(weights);
+      for (int i = 0; i < 200; ++i) wrong[t] += std::memcmp(predict(x.data()).data(), y.data(), y.size_bytes()) != 0;
+    });
+  for (auto& t : threads) t.join();
+  CHECK(wrong == std::vector<int>(4));
+}
+
+TEST_CASE("predict: bad weights are said, and wrong calls") {
+  Model<Net> model(Seed{4}, 16, Cpu{});
+  auto bytes = bytes_of_a_trained(model);
+  using Other = Sequential<Input<2, 8, 8>, Flatten, Linear<4>>;
+  CHECK_THROWS_WITH(Weights<Other>::load(bytes), ContainsSubstring("expected tensor \"1.weight\" of shape (4, 128), got (6,)"));
+  const auto weights = Weights<Net>::load(bytes);
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  std::memcpy(bytes.data() + bytes.size() - 64, &nan, sizeof nan);
+  CHECK_THROWS_WITH(Weights<Net>::load(bytes), ContainsSubstring("got NaN or infinity"));
+  bytes.resize(bytes.size() - 1);
+  CHECK_THROWS_AS(Weights<Net>::load(bytes), Error);
+  CHECK_THROWS_AS(Weights<Net>::load("/nowhere/model.safetensors"), Error);
+  CHECK_THROWS_WITH(Predictor<Net>(weights, 0), "[Predictor] expected a capacity of at least 1 sample, got 0");
+  CHECK_THROWS_WITH(Predictor<Net>(nullptr), "[Predictor] expected weights, got a null pointer");
+  Predictor<Net> predict(weights, 2);
+  CHECK_THROWS_WITH(predict.run(3), "[Predictor] expected a batch of 1 to 2 samples, got 3");
+}
