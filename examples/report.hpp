@@ -343,7 +343,8 @@ inline std::string confusion(const Report& r) {
       "<p>Each row holds the images of one class, each column what they were predicted to be. "
       "<span class=\"key r6\">right</span> lies on the diagonal, <span class=\"key w5\">wrong</span> beside it; a "
       "stronger colour is a larger share of the row (of wrong ones, against the largest).</p>"
-      "<div class=\"scroll\"><table class=\"confusion\"><thead><tr><td class=\"corner\"><span>label ↓</span> "
+      "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"confusion\"><table "
+      "class=\"confusion\"><thead><tr><td class=\"corner\"><span>label ↓</span> "
       "<span>prediction →</span></td>";
   for (const std::string& name : r.classes) html += "<th scope=\"col\"><span>" + escaped(name) + "</span></th>";
   html += "</tr></thead><tbody>";
@@ -370,7 +371,8 @@ inline std::string mistakes(const Report& r) {
   std::string html = "<section aria-labelledby=\"mistakes\"><h2 id=\"mistakes\">The most confident mistakes</h2>";
   if (r.mistakes.empty()) return html + "<p>None: every image was predicted as its label says.</p></section>";
   html += "<p>Of " + grouped(wrong) + " mistakes, the " + grouped(static_cast<std::int64_t>(r.mistakes.size())) +
-          " that the network was surest of. Some are its own; some may be labels worth a second look.</p><div "
+          " that the network was surest of. Some are its own; some may be labels worth a second look. # is the place "
+          "in the data, from 0.</p><div "
           "class=\"mistakes\">";
   for (const Mistake& m : r.mistakes) {
     const std::string label = escaped(r.classes[static_cast<std::size_t>(m.label)]);
@@ -379,7 +381,7 @@ inline std::string mistakes(const Report& r) {
     html += "<figure><img src=\"" + data_uri("image/png", m.picture) + "\" alt=\"Image " + index + ", labelled " +
             label + "\"><figcaption><span>Label</span> <b>" + label +
             "</b><br><span>Predicted</span> <b class=\"wrong\">" + prediction + "</b><small>" +
-            (m.confidence > 0.9999 ? "&gt;99.99%" : percent(m.confidence, 2)) + " sure, image " + index +
+            (m.confidence > 0.9999 ? "&gt;99.99%" : percent(m.confidence, 2)) + " sure, #" + index +
             "</small></figcaption></figure>";
   }
   return html + "</div></section>";

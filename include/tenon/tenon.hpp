@@ -1,11 +1,12 @@
 // tenon: everything for training and evaluating networks. For inference alone, tenon/predict.hpp is smaller.
-// Reading gz-compressed data (data/gz.hpp) and ready-made data sets (data/images.hpp) needs zlib, so they are apart.
+// Reading gz-compressed data needs zlib, so data/gz.hpp is apart.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/plan/plan.hpp"  // first: what it says of a mistake should not be buried under a chain of includes
 
 #include "tenon/data/dataset.hpp"
+#include "tenon/data/images.hpp"
 #include "tenon/layers.hpp"
 #include "tenon/losses/binary_cross_entropy.hpp"
 #include "tenon/losses/cross_entropy.hpp"
@@ -14,4 +15,5 @@
 #include "tenon/optimizers/sgd.hpp"
 #include "tenon/predict.hpp"
 #include "tenon/train/check_gradients.hpp"
+#include "tenon/train/checkpoint.hpp"
 #include "tenon/train/trainer.hpp"
