@@ -17,7 +17,7 @@ train:  ## train a convolutional network on Fashion-MNIST, evaluate it, write a 
 	@[ -d /usr/share/datasets/fashion-mnist ] || tools/fetch-data fashion-mnist
 	@cmake --preset cpu -DTENON_TESTS=OFF
 	@cmake --build --preset cpu --target tenon-train tenon-evaluate
-	$(BIN)/tenon-train $(TRAIN_FLAGS)
+	TENON_METRICS=model.jsonl $(BIN)/tenon-train $(TRAIN_FLAGS)
 	$(BIN)/tenon-evaluate model.safetensors --json report.json --report report.html
 
 test:  ## build and run the tests (with CI set, warnings are errors)

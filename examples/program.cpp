@@ -67,7 +67,9 @@ int run(const char* name, int (*body)(int argc, char** argv), int argc, char** a
     complain(name, e.what());
     return 2;
   } catch (const Interrupted& e) {
-    complain(name, std::string(name_of_signal(e.signal)) + ": " + (e.last_words.empty() ? "ended before there was anything to save" : e.last_words));
+    ::alarm(0);  // in order already: the watchdog must not speak as well
+    complain(name, std::string(name_of_signal(e.signal)) + ": " +
+                       (e.last_words.empty() ? "ended before there was anything to save" : e.last_words));
     return 128 + e.signal;
   } catch (const tenon::Error& e) {
     complain(name, e.what());
@@ -107,9 +109,7 @@ void stop_if_asked() {
   if (const int signal = caught_signal()) throw Interrupted{signal, {}};
 }
 
-Patience::Patience() {
-  patience.fetch_add(1);
-}
+Patience::Patience() { patience.fetch_add(1); }
 Patience::~Patience() {
   if (patience.fetch_sub(1) == 1 && caught_signal() != 0) ::alarm(1);
 }
@@ -132,7 +132,8 @@ Options::Options(std::string name, std::string about) : program_(std::move(name)
 Options::Options(Options&&) noexcept = default;
 Options::~Options() = default;
 
-void Options::add(const std::string& flag, const std::string& type, const std::string& initial, const std::string& help) {
+void Options::add(const std::string& flag, const std::string& type, const std::string& initial,
+                  const std::string& help) {
   auto option = std::make_unique<Option>();
   option->flag = flag;
   option->type = type;
@@ -174,7 +175,9 @@ bool Options::parse(int argc, char** argv) {
     added.emplace_back(o.get(), c);
   }
   const auto number = [](int n) { return std::to_string(n); };
-  app.set_version_flag("--version", program_ + " " + number(TENON_VERSION_MAJOR) + "." + number(TENON_VERSION_MINOR) + "." + number(TENON_VERSION_PATCH),
+  app.set_version_flag("--version",
+                       program_ + " " + number(TENON_VERSION_MAJOR) + "." + number(TENON_VERSION_MINOR) + "." +
+                           number(TENON_VERSION_PATCH),
                        "Print the version and exit");
 
   try {
@@ -187,7 +190,8 @@ bool Options::parse(int argc, char** argv) {
     return false;
   } catch (const CLI::ExtrasError&) {
     const std::vector<std::string> extras = app.remaining();
-    throw UsageError("flags that " + program_ + " --help lists", tenon::in_quotes(extras.empty() ? "others" : extras.front()));
+    throw UsageError("flags that " + program_ + " --help lists",
+                     tenon::in_quotes(extras.empty() ? "others" : extras.front()));
   } catch (const CLI::RequiredError&) {
     std::string missing;
     for (const auto& [o, c] : added)
@@ -303,7 +307,8 @@ DataChoice choose_data(const std::string& argument) {
   if (argument.empty()) throw UsageError("--data to name a folder, fashion-mnist or mnist", "\"\"");
   DataChoice choice{argument, tenon::find_dataset(argument), {}};
   if (argument == "fashion-mnist")
-    choice.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"};
+    choice.classes = {"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+                      "Sandal",      "Shirt",   "Sneaker",  "Bag",   "Ankle boot"};
   else
     for (int c = 0; c < classes; ++c) choice.classes.push_back(std::to_string(c));
   return choice;
@@ -322,7 +327,9 @@ void ModelInfo::take(const tenon::Metadata& metadata, const std::string& where) 
     const std::string& text = found->second;
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), x);
     if (error != std::errc{} || end != text.data() + text.size() || !std::isfinite(x) || (positive && !(x > 0)))
-      throw tenon::Error("load_model", std::string("expected a number as ") + key + " in the metadata, got " + tenon::in_quotes(text), where);
+      throw tenon::Error("load_model",
+                         std::string("expected a number as ") + key + " in the metadata, got " + tenon::in_quotes(text),
+                         where);
   };
   number("input.mean", mean, false);
   number("input.std", deviation, true);
@@ -335,8 +342,10 @@ void ModelInfo::take(const tenon::Metadata& metadata, const std::string& where) 
       at = comma + 1;
     }
     if (classes.size() != static_cast<std::size_t>(program::classes))
-      throw tenon::Error("load_model", "expected " + std::to_string(program::classes) + " classes in the metadata, got " +
-                                           std::to_string(classes.size()), where);
+      throw tenon::Error("load_model",
+                         "expected " + std::to_string(program::classes) + " classes in the metadata, got " +
+                             std::to_string(classes.size()),
+                         where);
   }
 }
 

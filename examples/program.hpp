@@ -126,7 +126,7 @@ std::string decimal(double value);
 
 /// Where --data points: a folder, or the usual place of fashion-mnist or mnist.
 struct DataChoice {
-  std::string name;                  // "fashion-mnist", "mnist", or the folder
+  std::string name;  // "fashion-mnist", "mnist", or the folder
   std::string folder;
   std::vector<std::string> classes;  // names where known, else numbers
 };

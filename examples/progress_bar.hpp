@@ -40,8 +40,8 @@ class ProgressBar {
     const long left = rate > 0 ? static_cast<long>(static_cast<double>(all_ - done) / rate + 0.5) : 0;
     const int percent = static_cast<int>(100 * done / all_);
     char text[160];
-    std::snprintf(text, sizeof text, "%3d %%  loss %.4f  accuracy %.4f  %.0f images/s  %ld:%02ld left", percent, loss, accuracy, rate,
-                  left / 60, left % 60);
+    std::snprintf(text, sizeof text, "%3d %%  loss %.4f  accuracy %.4f  %.0f images/s  %ld:%02ld left", percent, loss,
+                  accuracy, rate, left / 60, left % 60);
     if (style_ == Style::plain) {
       say(title_ + " " + text);
       return;

@@ -30,15 +30,18 @@ namespace {
 // --- options ----------------------------------------------------------------------------------------------------------
 
 Options options_of_train() {
-  Options o("tenon-train", "Trains a network on images of 28 x 28 pixels and saves it as safetensors.\n"
-                           "Each flag has an environment variable, in brackets; flags win.");
-  o.add("--data", "DIR|fashion-mnist|mnist", "fashion-mnist", "Folder with four IDX files (plain or gz), or a known data set");
+  Options o("tenon-train",
+            "Trains a network on images of 28 x 28 pixels and saves it as safetensors.\n"
+            "Each flag has an environment variable, in brackets; flags win.");
+  o.add("--data", "DIR|fashion-mnist|mnist", "fashion-mnist",
+        "Folder with four IDX files (plain or gz), or a known data set");
   o.add("--model", "mlp|lenet|cnn|resnet", "cnn", "Network");
   o.add("--epochs", "N", "5", "Times through the training set");
   o.add("--batch", "N", "128", "Images a step");
   o.add("--optimizer", "sgd|adam|adamw", "adam", "Optimizer; sgd has momentum 0.9");
   o.add("--lr", "RATE", "", "Learning rate (0.001; sgd 0.05)");
-  o.add("--schedule", "constant|step|cosine|onecycle", "cosine", "Learning rate over the steps; step: a tenth after each third");
+  o.add("--schedule", "constant|step|cosine|onecycle", "cosine",
+        "Learning rate over the steps; step: a tenth after each third");
   o.add("--seed", "N", "1", "Of weights, order, dropout and augmentation");
   o.add("--threads", "N", "0", "Threads; 0: all that this process may use");
   o.add("--device", "auto|cpu|cuda", "auto", "Where to compute");
@@ -72,14 +75,17 @@ struct Course {
         schedule(o.one_of("--schedule", {"constant", "step", "cosine", "onecycle"})),
         augment(o.text("--augment") == "flip,shift" ? "shift,flip" : o.text("--augment")),
         precision(o.one_of("--precision", {"fp32"})),
-        lr(!o.text("--lr").empty() ? o.positive("--lr") : optimizer == "sgd" ? 0.05 : 1e-3),
+        lr(!o.text("--lr").empty() ? o.positive("--lr")
+           : optimizer == "sgd"    ? 0.05
+                                   : 1e-3),
         epochs(static_cast<int>(o.whole("--epochs", 1))),
         batch(static_cast<int>(o.whole("--batch", 1))),
         seed(static_cast<std::uint64_t>(o.whole("--seed", 0, INT64_MAX))),
         limit(static_cast<std::uint64_t>(o.whole("--limit", 0))) {
     if (augment != "none" && augment != "shift" && augment != "flip" && augment != "shift,flip")
       o.refuse("--augment", "to be none, shift, flip or both as shift,flip");
-    if (flips() && o.text("--data") == "mnist") o.refuse("--augment", "to be none or shift for mnist, because a mirrored digit is none");
+    if (flips() && o.text("--data") == "mnist")
+      o.refuse("--augment", "to be none or shift for mnist, because a mirrored digit is none");
   }
 
   bool shifts() const { return augment.find("shift") != std::string::npos; }
@@ -118,7 +124,8 @@ struct Course {
 const std::string& metadata_of(const SafeTensors& checkpoint, const std::string& key) {
   const auto found = checkpoint.metadata().find(key);
   if (found != checkpoint.metadata().end()) return found->second;
-  throw Error("resume", "expected a checkpoint of tenon-train, got a file without \"" + key + "\" in its metadata", checkpoint.where());
+  throw Error("resume", "expected a checkpoint of tenon-train, got a file without \"" + key + "\" in its metadata",
+              checkpoint.where());
 }
 
 // The course comes from the checkpoint; what was given as well must agree.
@@ -128,19 +135,23 @@ Course resumed_course(Options& o, const SafeTensors& checkpoint) {
   try {
     Course{theirs};
   } catch (const UsageError& e) {
-    throw Error("resume", std::string("expected options of a training in the metadata, got ") + e.what(), checkpoint.where());
+    throw Error("resume", std::string("expected options of a training in the metadata, got ") + e.what(),
+                checkpoint.where());
   }
   // The rate's default hangs on the optimizer, so the rest is filled in before what was given is read.
   std::vector<const char*> given;
   for (const char* flag : Course::flags) {
-    if (o.given(flag)) given.push_back(flag);
-    else o.set(flag, theirs.text(flag));
+    if (o.given(flag))
+      given.push_back(flag);
+    else
+      o.set(flag, theirs.text(flag));
   }
   const Course course(o);
   const Metadata mine = course.to_metadata();
   for (const char* flag : given)
     if (mine.at(Course::key(flag)) != theirs.text(flag))
-      throw UsageError(std::string(flag) + " " + theirs.text(flag) + " as in the checkpoint", mine.at(Course::key(flag)), checkpoint.where());
+      throw UsageError(std::string(flag) + " " + theirs.text(flag) + " as in the checkpoint",
+                       mine.at(Course::key(flag)), checkpoint.where());
   return course;
 }
 
@@ -158,14 +169,16 @@ ImageOptions normalisation_of(const ImageSet& set) {
 
 void unpack(const std::string& folder, const ImageFolder& data) {
   if (::mkdir(folder.c_str(), 0777) != 0 && errno != EEXIST)
-    throw Error("unpack", std::string("expected a folder that can be made, got \"") + std::strerror(errno) + "\"", folder);
+    throw Error("unpack", std::string("expected a folder that can be made, got \"") + std::strerror(errno) + "\"",
+                folder);
   const auto write = [&](const ImageSet& set, const std::string& part) {
     save_images(folder + "/" + part + "-images-idx3-ubyte", set);
     save_labels(folder + "/" + part + "-labels-idx1-ubyte", set.labels);
   };
   write(data.train, "train");
   write(data.test, "t10k");
-  std::printf("wrote %d training and %d test images with their labels into %s\n", data.train.count, data.test.count, folder.c_str());
+  std::printf("wrote %d training and %d test images with their labels into %s\n", data.train.count, data.test.count,
+              folder.c_str());
 }
 
 std::string with_s(std::uint64_t n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
@@ -188,8 +201,10 @@ class Metrics {
       end = std::min(old.find('\n', at), old.size());
       const std::string_view line = old.substr(at, end - at);
       std::uint64_t epoch = 0;
-      if (line.substr(0, key.size()) != key || std::from_chars(line.data() + key.size(), line.data() + line.size(), epoch).ec != std::errc{})
-        throw Error("resume", "expected lines that begin " + std::string(key) + "N, got " + in_quotes(line), file_->path());
+      if (line.substr(0, key.size()) != key ||
+          std::from_chars(line.data() + key.size(), line.data() + line.size(), epoch).ec != std::errc{})
+        throw Error("resume", "expected lines that begin " + std::string(key) + "N, got " + in_quotes(line),
+                    file_->path());
       if (epoch <= epochs) text_.append(line).append("\n");
     }
   }
@@ -203,8 +218,10 @@ class Metrics {
   void add(const Progress& p, const LossSums& test, double lr, double images_per_second, double seconds) {
     const auto number = [](double x) { return std::isfinite(x) ? program::decimal(x) : "null"; };
     text_.append(key).append(std::to_string(p.epoch)).append(", \"step\": ").append(std::to_string(p.step));
-    const std::pair<const char*, double> rest[] = {{"train_loss", p.sums.loss()}, {"test_loss", test.loss()},
-                                                   {"test_accuracy", test.accuracy()}, {"lr", lr},
+    const std::pair<const char*, double> rest[] = {{"train_loss", p.sums.loss()},
+                                                   {"test_loss", test.loss()},
+                                                   {"test_accuracy", test.accuracy()},
+                                                   {"lr", lr},
                                                    {"images_per_second", std::round(images_per_second)},
                                                    {"seconds", std::round(seconds * 1000) / 1000}};
     for (const auto& [name, value] : rest) text_.append(", \"").append(name).append("\": ").append(number(value));
@@ -225,10 +242,12 @@ int train(int argc, char** argv) {
   Options options = options_of_train();
   if (!options.parse(argc, argv)) return 0;
   const std::string out = options.text("--out");
-  const std::string checkpoint = options.text("--checkpoint").empty() ? out + ".checkpoint" : options.text("--checkpoint");
+  const std::string checkpoint =
+      options.text("--checkpoint").empty() ? out + ".checkpoint" : options.text("--checkpoint");
   if (out.empty() || out == checkpoint) options.refuse("--out", "to be a file, and not that of --checkpoint");
-  const std::uint64_t every =
-      options.text("--checkpoint-every").empty() ? 0 : static_cast<std::uint64_t>(options.whole("--checkpoint-every", 1));
+  const std::uint64_t every = options.text("--checkpoint-every").empty()
+                                  ? 0
+                                  : static_cast<std::uint64_t>(options.whole("--checkpoint-every", 1));
   const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
   const std::uint64_t test_limit = static_cast<std::uint64_t>(options.whole("--test-limit", 0));
   program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
@@ -253,12 +272,17 @@ int train(int argc, char** argv) {
   const ImageFolder sets = load_image_folder(choice.folder, program::classes, inflate_if_gz);
   program::stop_if_asked();
   if (sets.train.image_size() != 28 * 28)
-    throw Error("train", "expected pictures of 28 x 28 pixels for model " + course.model + ", got " + std::to_string(sets.train.height) +
-                             " x " + std::to_string(sets.train.width), choice.folder);
+    throw Error("train",
+                "expected pictures of 28 x 28 pixels for model " + course.model + ", got " +
+                    std::to_string(sets.train.height) + " x " + std::to_string(sets.train.width),
+                choice.folder);
   const std::string sha256 = dataset_sha256(sets.train);
   if (resumed && metadata_of(*resumed, "data.sha256") != sha256)
-    throw Error("resume", "expected the training images of the checkpoint, SHA-256 " + metadata_of(*resumed, "data.sha256").substr(0, 16) +
-                              "..., got " + sha256.substr(0, 16) + "...: choose them with --data", choice.folder);
+    throw Error("resume",
+                "expected the training images of the checkpoint, SHA-256 " +
+                    metadata_of(*resumed, "data.sha256").substr(0, 16) + "..., got " + sha256.substr(0, 16) +
+                    "...: choose them with --data",
+                choice.folder);
   program::stop_if_asked();
 
   ImageOptions image_options = normalisation_of(sets.train);
@@ -269,14 +293,17 @@ int train(int argc, char** argv) {
   const ImageData data(sets.train, image_options, course.limit);
 
   // A batch larger than the data would only cost memory.
-  const int capacity = static_cast<int>(std::min<std::uint64_t>(static_cast<std::uint64_t>(course.batch), std::max(data.size(), test.size())));
-  const std::uint64_t steps_an_epoch = (data.size() + static_cast<std::uint64_t>(capacity) - 1) / static_cast<std::uint64_t>(capacity);
+  const int capacity = static_cast<int>(
+      std::min<std::uint64_t>(static_cast<std::uint64_t>(course.batch), std::max(data.size(), test.size())));
+  const std::uint64_t steps_an_epoch =
+      (data.size() + static_cast<std::uint64_t>(capacity) - 1) / static_cast<std::uint64_t>(capacity);
   const std::uint64_t steps = steps_an_epoch * static_cast<std::uint64_t>(course.epochs);
   Cpu cpu = cpu_with_threads(threads);
   const std::string isa = name(cpu.isa()), device = "cpu";
   const int workers = cpu.threads();
-  const std::unique_ptr<program::Training> training = program::make_training(
-      course.model, course.seed, capacity, std::move(cpu), course.make_optimizer(), course.make_schedule(static_cast<std::int64_t>(steps)));
+  const std::unique_ptr<program::Training> training =
+      program::make_training(course.model, course.seed, capacity, std::move(cpu), course.make_optimizer(),
+                             course.make_schedule(static_cast<std::int64_t>(steps)));
   Progress& progress = training->progress();
 
   Metadata metadata = info.to_metadata();
@@ -286,23 +313,28 @@ int train(int argc, char** argv) {
 
   using Style = ProgressBar::Style;
   ProgressBar bar(options.on("--quiet") ? Style::quiet : program::can_redraw() ? Style::redrawn : Style::plain);
-  bar.say("data    " + choice.name + ": " + with_s(data.size(), "training image") + ", " + with_s(test.size(), "test image") + " (" +
-          choice.folder + ")");
+  bar.say("data    " + choice.name + ": " + with_s(data.size(), "training image") + ", " +
+          with_s(test.size(), "test image") + " (" + choice.folder + ")");
   bar.say("model   " + course.model + ", " + std::to_string(training->parameters()) + " parameters");
   bar.say("device  " + device + ", " + with_s(static_cast<std::uint64_t>(workers), "thread") + ", isa " + isa);
-  bar.say("train   " + with_s(static_cast<std::uint64_t>(course.epochs), "epoch") + " of " + with_s(steps_an_epoch, "step") + ", batch " +
-          std::to_string(course.batch) + ", " + course.optimizer + " at " + program::decimal(course.lr) + ", " + course.schedule + ", seed " +
-          std::to_string(course.seed) + (course.augment == "none" ? "" : ", augment " + course.augment));
+  bar.say("train   " + with_s(static_cast<std::uint64_t>(course.epochs), "epoch") + " of " +
+          with_s(steps_an_epoch, "step") + ", batch " + std::to_string(course.batch) + ", " + course.optimizer +
+          " at " + program::decimal(course.lr) + ", " + course.schedule + ", seed " + std::to_string(course.seed) +
+          (course.augment == "none" ? "" : ", augment " + course.augment));
 
   if (resumed) {
     training->load_checkpoint(*resumed);
     if (progress.position > data.size())
-      throw Error("resume", "expected a place in an epoch of " + std::to_string(data.size()) + " images, got image " +
-                                std::to_string(progress.position), resume);
-    bar.say("resume  from step " + std::to_string(progress.step) + " of " + std::to_string(steps) + " (" + resume + ")");
+      throw Error("resume",
+                  "expected a place in an epoch of " + std::to_string(data.size()) + " images, got image " +
+                      std::to_string(progress.position),
+                  resume);
+    bar.say("resume  from step " + std::to_string(progress.step) + " of " + std::to_string(steps) + " (" + resume +
+            ")");
     for (const auto& [key, now] : {std::pair<std::string, std::string>{"device", device}, {"isa", isa}})
       if (metadata_of(*resumed, key) != now)
-        bar.say("note    " + key + " " + metadata_of(*resumed, key) + " in the checkpoint, " + now + " now: bits differ from here on");
+        bar.say("note    " + key + " " + metadata_of(*resumed, key) + " in the checkpoint, " + now +
+                " now: bits differ from here on");
     metrics.keep(progress.epoch);
     resumed.reset();
   } else if (options.text("--resume") == "auto") {
@@ -317,8 +349,9 @@ int train(int argc, char** argv) {
   const auto interrupt = [&] {
     save_checkpoint();
     bar.clear();
-    throw Interrupted{program::caught_signal(), "saved step " + std::to_string(progress.step) + " of " + std::to_string(steps) + " in " +
-                                                    checkpoint + "; --resume " + checkpoint + " goes on"};
+    throw Interrupted{program::caught_signal(), "saved step " + std::to_string(progress.step) + " of " +
+                                                    std::to_string(steps) + " in " + checkpoint + "; --resume " +
+                                                    checkpoint + " goes on"};
   };
   const auto go_on = [] { return program::caught_signal() == 0; };
   const auto four_digits = [](double x) {
@@ -355,7 +388,8 @@ int train(int argc, char** argv) {
     const double seconds = bar.seconds(), rate = bar.images_per_second(last.position);
     if (!noted && training->skipped() > 0) {
       noted = true;
-      bar.say("note    the last " + with_s(training->skipped(), "image") + " of each epoch is left out, because BatchNorm needs more than one value a channel");
+      bar.say("note    the last " + with_s(training->skipped(), "image") +
+              " of each epoch is left out, because BatchNorm needs more than one value a channel");
     }
 
     tested = training->evaluate(test, go_on);
@@ -365,8 +399,8 @@ int train(int argc, char** argv) {
     }
     char speed[64];
     std::snprintf(speed, sizeof speed, "  %.0f images/s  %.1f s", rate, seconds);
-    bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " + four_digits(progress.sums.accuracy()) +
-            "  test accuracy " + four_digits(tested.accuracy()) + speed);
+    bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " +
+            four_digits(progress.sums.accuracy()) + "  test accuracy " + four_digits(tested.accuracy()) + speed);
     metrics.add(progress, tested, training->last_learning_rate(), rate, bar.seconds());
     if (every == 0 || progress.epoch == static_cast<std::uint32_t>(course.epochs)) save_checkpoint();
   }

@@ -51,7 +51,8 @@ std::unique_ptr<Training> make_training(const std::string& model, std::uint64_t 
                                         const tenon::AnyOptimizer& optimizer, const tenon::Schedule& schedule) {
   std::unique_ptr<Training> made;
   const auto offer = [&]<class Net>(const Net*) {
-    if (model == Net::name) made = std::make_unique<TrainingOf<Net>>(seed, capacity, std::move(cpu), optimizer, schedule);
+    if (model == Net::name)
+      made = std::make_unique<TrainingOf<Net>>(seed, capacity, std::move(cpu), optimizer, schedule);
   };
   offer(static_cast<models::Mlp*>(nullptr));
   offer(static_cast<models::Lenet*>(nullptr));

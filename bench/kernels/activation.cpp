@@ -21,7 +21,8 @@ void forward(benchmark::State& state) {
   const double bandwidth = bench::memory_bandwidth(8 * n) * 1e9;
   const bench::Share share;
   for (auto _ : state) {
-    activation_forward(dev, std::integral_constant<Act, Act{K, 1, 100}>{}, In<float, Batch, 1>(x.data(), n), Out<float, Batch, 1>(y.data(), n));
+    activation_forward(dev, std::integral_constant<Act, Act{K, 1, 100}>{}, In<float, Batch, 1>(x.data(), n),
+                       Out<float, Batch, 1>(y.data(), n));
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * n);
@@ -37,7 +38,8 @@ void backward(benchmark::State& state) {
   const In<float, Batch, 1> in(x.data(), n);  // stands for x or y, whichever is read
   const bench::Share share;
   for (auto _ : state) {
-    activation_backward(dev, std::integral_constant<Act, Act{K, 1, 100}>{}, in, in, In<float, Batch, 1>(dy.data(), n), Into<float, Batch, 1>(dx.data(), n));
+    activation_backward(dev, std::integral_constant<Act, Act{K, 1, 100}>{}, in, in, In<float, Batch, 1>(dy.data(), n),
+                        Into<float, Batch, 1>(dx.data(), n));
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * n);

@@ -16,7 +16,8 @@ template <int S, int C>
 struct Case {
   static constexpr int n = B * S * C;
   Cpu dev;
-  Buffer<float> x{n}, y{n}, dx{n}, gamma{C}, beta{C}, mean{C}, rstd{C}, running_mean{C}, running_var{C}, dgamma{C}, dbeta{C};
+  Buffer<float> x{n}, y{n}, dx{n}, gamma{C}, beta{C}, mean{C}, rstd{C}, running_mean{C}, running_var{C}, dgamma{C},
+      dbeta{C};
   Buffer<float> work{kernels::batch_norm_workspace(C)};
 
   Case() {
@@ -24,7 +25,9 @@ struct Case {
     for (int c = 0; c < C; ++c) gamma[c] = running_var[c] = rstd[c] = 1;
   }
   /// Seconds that so many bytes an element take at the least.
-  double floor(int bytes) const { return static_cast<double>(bytes) * n / (bench::memory_bandwidth(static_cast<std::size_t>(8) * n) * 1e9); }
+  double floor(int bytes) const {
+    return static_cast<double>(bytes) * n / (bench::memory_bandwidth(static_cast<std::size_t>(8) * n) * 1e9);
+  }
 };
 
 template <int S, int C>
@@ -33,10 +36,10 @@ void training(benchmark::State& state) {
   const double floor = k.floor(12);
   const bench::Share share;
   for (auto _ : state) {
-    batch_norm_forward_training(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()), In<float, C>(k.beta.data()),
-                                1e-5f, 0.1f, Out<float, C>(k.running_mean.data()), Out<float, C>(k.running_var.data()),
-                                Out<float, C>(k.mean.data()), Out<float, C>(k.rstd.data()), Out<float, Batch, S, C>(k.y.data(), B),
-                                k.work.span());
+    batch_norm_forward_training(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()),
+                                In<float, C>(k.beta.data()), 1e-5f, 0.1f, Out<float, C>(k.running_mean.data()),
+                                Out<float, C>(k.running_var.data()), Out<float, C>(k.mean.data()),
+                                Out<float, C>(k.rstd.data()), Out<float, Batch, S, C>(k.y.data(), B), k.work.span());
     benchmark::ClobberMemory();
   }
   share.report(state, floor);
@@ -48,9 +51,9 @@ void inference(benchmark::State& state) {
   const double floor = k.floor(8);
   const bench::Share share;
   for (auto _ : state) {
-    batch_norm_forward_inference(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()), In<float, C>(k.beta.data()),
-                                 1e-5f, In<float, C>(k.running_mean.data()), In<float, C>(k.running_var.data()),
-                                 Out<float, Batch, S, C>(k.y.data(), B));
+    batch_norm_forward_inference(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()),
+                                 In<float, C>(k.beta.data()), 1e-5f, In<float, C>(k.running_mean.data()),
+                                 In<float, C>(k.running_var.data()), Out<float, Batch, S, C>(k.y.data(), B));
     benchmark::ClobberMemory();
   }
   share.report(state, floor);
@@ -62,9 +65,10 @@ void backward(benchmark::State& state) {
   const double floor = k.floor(20);
   const bench::Share share;
   for (auto _ : state) {
-    batch_norm_backward(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()), In<float, C>(k.mean.data()),
-                        In<float, C>(k.rstd.data()), In<float, Batch, S, C>(k.y.data(), B), Into<float, Batch, S, C>(k.dx.data(), B),
-                        Into<float, C>(k.dgamma.data()), Into<float, C>(k.dbeta.data()), k.work.span());
+    batch_norm_backward(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()),
+                        In<float, C>(k.mean.data()), In<float, C>(k.rstd.data()), In<float, Batch, S, C>(k.y.data(), B),
+                        Into<float, Batch, S, C>(k.dx.data(), B), Into<float, C>(k.dgamma.data()),
+                        Into<float, C>(k.dbeta.data()), k.work.span());
     benchmark::ClobberMemory();
   }
   share.report(state, floor);

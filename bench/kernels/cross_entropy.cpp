@@ -24,7 +24,8 @@ void cross_entropy_with_gradient(benchmark::State& state) {
   LossSums sums;
   const bench::Share share;
   for (auto _ : state) {
-    cross_entropy(dev, In<float, Batch, C>(x.data(), batch), labels.data(), {}, Out<float, Batch, C>(dx.data(), batch), &sums);
+    cross_entropy(dev, In<float, Batch, C>(x.data(), batch), labels.data(), {}, Out<float, Batch, C>(dx.data(), batch),
+                  &sums);
     benchmark::DoNotOptimize(sums);
   }
   state.SetItemsProcessed(state.iterations() * batch);

@@ -21,7 +21,9 @@ void gather(benchmark::State& state) {
   const std::int64_t count = C == 1 ? 60000 : 10000;
   const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(count) * sample, 100);
   const Images from{pixels.data(), count, H, H, C, C > 1};
-  const Order order = state.range(0) ? Order::shuffle(static_cast<std::uint64_t>(count), {1, random::Use::shuffle, 0, 0}) : Order::sequential();
+  const Order order = state.range(0)
+                          ? Order::shuffle(static_cast<std::uint64_t>(count), {1, random::Use::shuffle, 0, 0})
+                          : Order::sequential();
   const Augmentation augmentation{state.range(1) != 0, state.range(1) != 0, {1, random::Use::augment, 0, 0}};
   Cpu dev;
   Buffer<float> x(static_cast<std::size_t>(batch) * sample);

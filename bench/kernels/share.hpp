@@ -1,5 +1,5 @@
-// Share: how much of a floor a kernel reaches, as the counter `of_floor` of its benchmark (1 would be the floor itself).
-// In this thread's processor time, as the floor of memory is.
+// Share: how much of a floor a kernel reaches, as the counter `of_floor` of its benchmark (1 is the floor itself), in
+// this thread's processor time, as the floor of memory is.
 // SPDX-License-Identifier: MIT
 #pragma once
 

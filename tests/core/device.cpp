@@ -37,7 +37,11 @@ TEST_CASE("parallel_chunks covers the range, the last piece shorter") {
 
 TEST_CASE("a task's exception reaches the caller") {
   Cpu dev;
-  CHECK_THROWS_WITH(dev.parallel(3, [](int task, int) { if (task == 1) throw std::runtime_error("task 1"); }), "task 1");
+  CHECK_THROWS_WITH(dev.parallel(3,
+                                 [](int task, int) {
+                                   if (task == 1) throw std::runtime_error("task 1");
+                                 }),
+                    "task 1");
 }
 
 TEST_CASE("scratch is aligned, grows when asked, and never shrinks") {

@@ -16,7 +16,8 @@ TEST_CASE("output sizes are those of counting the positions") {
             const int reach = dilation * (kernel - 1) + 1;
             int count = 0;
             for (int at = -padding; at + reach <= size + padding; at += stride) ++count;
-            INFO("size " << size << ", kernel " << kernel << ", stride " << stride << ", padding " << padding << ", dilation " << dilation);
+            INFO("size " << size << ", kernel " << kernel << ", stride " << stride << ", padding " << padding
+                         << ", dilation " << dilation);
             CHECK(w.fits(size, size) == (count > 0));
             if (count > 0) CHECK((w.out_h(size) == count && w.out_w(size) == count));
           }
@@ -32,7 +33,9 @@ TEST_CASE("vertical and horizontal are not mixed up") {
 }
 
 TEST_CASE("activations that are not monotonic need their input") {
-  for (const Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::silu}) CHECK_FALSE(Act{a, 0, 1}.from_output());
-  for (const Activation a : {Activation::none, Activation::relu, Activation::leaky_relu, Activation::sigmoid, Activation::tanh})
+  for (const Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::silu})
+    CHECK_FALSE(Act{a, 0, 1}.from_output());
+  for (const Activation a :
+       {Activation::none, Activation::relu, Activation::leaky_relu, Activation::sigmoid, Activation::tanh})
     CHECK(Act{a, 0, 1}.from_output());
 }

@@ -26,7 +26,9 @@ TEST_CASE("philox gives the authors' known answers") {
 TEST_CASE("every part of the key matters") {
   const random::Key base{5, random::Use::dropout, 3, 9};
   std::vector<random::Four> all;
-  const auto add = [&](random::Key k, std::uint64_t sample, std::uint32_t block) { all.push_back(k.words(sample, block)); };
+  const auto add = [&](random::Key k, std::uint64_t sample, std::uint32_t block) {
+    all.push_back(k.words(sample, block));
+  };
   add(base, 1, 2);
   add({6, random::Use::dropout, 3, 9}, 1, 2);
   add({5 + (1ull << 32), random::Use::dropout, 3, 9}, 1, 2);
@@ -98,7 +100,8 @@ TEST_CASE("epochs and seeds shuffle differently, and every place is as likely") 
   std::vector<int> where(n * n);
   int fixed = 0;
   for (int k = 0; k < keys; ++k) {
-    const random::Permutation p{{static_cast<std::uint64_t>(k / 2), random::Use::shuffle, 0, static_cast<std::uint32_t>(k % 2)}, n};
+    const random::Permutation p{
+        {static_cast<std::uint64_t>(k / 2), random::Use::shuffle, 0, static_cast<std::uint32_t>(k % 2)}, n};
     for (int i = 0; i < n; ++i) {
       const int j = static_cast<int>(p(static_cast<std::uint64_t>(i)));
       ++where[i * n + j];

@@ -1,4 +1,4 @@
-// ThreadPool: every task once, whoever runs it; exceptions, waking, and pools that come and go. Under ThreadSanitizer too.
+// ThreadPool: every task once, whoever runs it; exceptions, waking, pools that come and go. For ThreadSanitizer, too.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/thread_pool.hpp"
 

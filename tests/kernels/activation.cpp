@@ -32,11 +32,13 @@ void agrees(double tolerance) {
       CHECK(same(dev, in_place));
 
       // What a function does not need may be null.
-      const In<T, Batch, 1> from_x(A.from_output() ? nullptr : x.data(), n), from_y(A.from_output() ? y.data() : nullptr, n);
+      const In<T, Batch, 1> from_x(A.from_output() ? nullptr : x.data(), n),
+          from_y(A.from_output() ? y.data() : nullptr, n);
       activation_backward(dev, tag, from_x, from_y, In<T, Batch, 1>(dy.data(), n), Into<T, Batch, 1>(dx.data(), n));
       CHECK(difference(dx, want_dx, tolerance, tolerance) == "");
       CHECK(same_dx(dev, dx));
-      activation_backward(dev, tag, from_x, from_y, In<T, Batch, 1>(dy.data(), n), Into<T, Batch, 1>(added.data(), n, true));
+      activation_backward(dev, tag, from_x, from_y, In<T, Batch, 1>(dy.data(), n),
+                          Into<T, Batch, 1>(added.data(), n, true));
       CHECK(difference(added, want_added, tolerance, tolerance) == "");
       activation_backward(dev, tag, from_x, from_y, In<T, Batch, 1>(dy.data(), n), Into<T, Batch, 1>());
       CHECK((y.intact() && dx.intact() && added.intact()));

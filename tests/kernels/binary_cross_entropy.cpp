@@ -34,7 +34,8 @@ void agrees(const std::vector<T>& x, const std::vector<T>& target, double tolera
     binary_cross_entropy(dev, In<T, Batch, 1>(x.data(), rows), target.data(), Out<T, Batch, 1>(), &at_evaluation);
     CHECK(at_evaluation.loss_sum == sums.loss_sum);
     CHECK(at_evaluation.correct == right);
-    binary_cross_entropy(dev, In<T, Batch, 1>(in_place.data(), rows), target.data(), Out<T, Batch, 1>(in_place.data(), rows), &sums);
+    binary_cross_entropy(dev, In<T, Batch, 1>(in_place.data(), rows), target.data(),
+                         Out<T, Batch, 1>(in_place.data(), rows), &sums);
     CHECK(same_dx(dev, in_place));
     CHECK((dx.intact() && in_place.intact()));
   });
@@ -66,7 +67,8 @@ TEST_CASE("binary_cross_entropy's gradient is that of its loss") {
   Cpu dev;
   std::vector<double> dx(4);
   LossSums sums;
-  binary_cross_entropy(dev, In<double, Batch, 2>(x.data(), 2), target.data(), Out<double, Batch, 2>(dx.data(), 2), &sums);
+  binary_cross_entropy(dev, In<double, Batch, 2>(x.data(), 2), target.data(), Out<double, Batch, 2>(dx.data(), 2),
+                       &sums);
   for (int i = 0; i < 4; ++i) {
     const double at = x[i], h = 1e-5;
     double f[2];

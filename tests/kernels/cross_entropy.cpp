@@ -12,7 +12,8 @@ namespace {
 
 template <class T, int C>
 void agrees(int batch, double smoothing, bool weighted, double scale, double tolerance) {
-  INFO("batch " << batch << ", classes " << C << ", smoothing " << smoothing << ", weighted " << weighted << ", logits to " << scale);
+  INFO("batch " << batch << ", classes " << C << ", smoothing " << smoothing << ", weighted " << weighted
+                << ", logits to " << scale);
   const std::size_t n = static_cast<std::size_t>(batch) * C;
   const auto x = numbers<T>(n, 1, -scale, scale), weights = numbers<T>(C, 2, 0.25, 2);
   std::vector<std::int32_t> labels(batch);
@@ -26,23 +27,27 @@ void agrees(int batch, double smoothing, bool weighted, double scale, double tol
   options.label_smoothing = static_cast<T>(smoothing);
   options.class_weights = weighted ? weights.data() : nullptr;
   std::vector<double> want(n);
-  const double want_loss = kernels::ref::cross_entropy(widen(x).data(), labels.data(), batch, C, static_cast<T>(smoothing),
-                                                       weighted ? widen(weights).data() : nullptr, want.data());
+  const double want_loss =
+      kernels::ref::cross_entropy(widen(x).data(), labels.data(), batch, C, static_cast<T>(smoothing),
+                                  weighted ? widen(weights).data() : nullptr, want.data());
   SameBits same, same_loss;
   for_each_cpu([&](Cpu& dev) {
     Guarded<T> dx(n), in_place(x);
     LossSums sums, at_evaluation;
-    cross_entropy(dev, In<T, Batch, C>(x.data(), batch), labels.data(), options, Out<T, Batch, C>(dx.data(), batch), &sums);
+    cross_entropy(dev, In<T, Batch, C>(x.data(), batch), labels.data(), options, Out<T, Batch, C>(dx.data(), batch),
+                  &sums);
     CHECK(std::abs(sums.loss() - want_loss) <= tolerance * (want_loss + 1));
     CHECK(sums.correct == right);
     CHECK(sums.count == batch);
     CHECK(difference(dx, want, tolerance, tolerance / batch) == "");
     CHECK(same(dev, dx));
     CHECK(same_loss(dev, sums.loss_sum));
-    cross_entropy(dev, In<T, Batch, C>(x.data(), batch), labels.data(), options, Out<T, Batch, C>(nullptr, batch), &at_evaluation);
+    cross_entropy(dev, In<T, Batch, C>(x.data(), batch), labels.data(), options, Out<T, Batch, C>(nullptr, batch),
+                  &at_evaluation);
     CHECK(at_evaluation.loss_sum == sums.loss_sum);
     CHECK(at_evaluation.correct == sums.correct);
-    cross_entropy(dev, In<T, Batch, C>(in_place.data(), batch), labels.data(), options, Out<T, Batch, C>(in_place.data(), batch), &sums);
+    cross_entropy(dev, In<T, Batch, C>(in_place.data(), batch), labels.data(), options,
+                  Out<T, Batch, C>(in_place.data(), batch), &sums);
     CHECK(same(dev, in_place));
     CHECK((dx.intact() && in_place.intact()));
   });
@@ -124,7 +129,8 @@ TEST_CASE("cross_entropy's gradient is that of its loss") {
   Cpu dev;
   std::vector<double> dx(B * C);
   LossSums sums;
-  cross_entropy(dev, In<double, Batch, C>(x.data(), B), labels.data(), options, Out<double, Batch, C>(dx.data(), B), &sums);
+  cross_entropy(dev, In<double, Batch, C>(x.data(), B), labels.data(), options, Out<double, Batch, C>(dx.data(), B),
+                &sums);
   for (int i = 0; i < B * C; ++i) {
     const double at = x[i], h = 1e-5;
     double f[2];

@@ -31,10 +31,12 @@ void agrees(int batch, std::uint64_t first, int num, int den) {
     CHECK(same(dev, y));
     dropout_backward(dev, key, first, In<T, Batch, N>(x.data(), batch), num, den, Into<T, Batch, N>(dx.data(), batch));
     CHECK(same(dev, dx));
-    dropout_backward(dev, key, first, In<T, Batch, N>(x.data(), batch), num, den, Into<T, Batch, N>(added.data(), batch, true));
+    dropout_backward(dev, key, first, In<T, Batch, N>(x.data(), batch), num, den,
+                     Into<T, Batch, N>(added.data(), batch, true));
     CHECK(difference(added, want_added, 1e-6, 1e-6) == "");
     dropout_backward(dev, key, first, In<T, Batch, N>(x.data(), batch), num, den, Into<T, Batch, N>());
-    dropout_forward(dev, key, first, In<T, Batch, N>(in_place.data(), batch), num, den, Out<T, Batch, N>(in_place.data(), batch));
+    dropout_forward(dev, key, first, In<T, Batch, N>(in_place.data(), batch), num, den,
+                    Out<T, Batch, N>(in_place.data(), batch));
     CHECK(same(dev, in_place));
     CHECK((y.intact() && dx.intact() && added.intact()));
   });
@@ -69,7 +71,8 @@ TEST_CASE("the rate of dropping is as asked, and masks of steps, layers and posi
   const auto mask = [&](random::Key k, std::uint64_t first, int num, int den) {
     Cpu dev;
     std::vector<float> y(n);
-    dropout_forward(dev, k, first, In<float, Batch, 100>(x.data(), n / 100), num, den, Out<float, Batch, 100>(y.data(), n / 100));
+    dropout_forward(dev, k, first, In<float, Batch, 100>(x.data(), n / 100), num, den,
+                    Out<float, Batch, 100>(y.data(), n / 100));
     return y;
   };
   for (const int tenths : {1, 3, 5, 9}) {
@@ -82,7 +85,8 @@ TEST_CASE("the rate of dropping is as asked, and masks of steps, layers and posi
   ++other_step.step;
   ++other_layer.layer;
   ++other_seed.seed;
-  for (const auto& y : {mask(other_step, 0, 1, 2), mask(other_layer, 0, 1, 2), mask(other_seed, 0, 1, 2), mask(key, n, 1, 2)}) {
+  for (const auto& y :
+       {mask(other_step, 0, 1, 2), mask(other_layer, 0, 1, 2), mask(other_seed, 0, 1, 2), mask(key, n, 1, 2)}) {
     int same = 0;
     for (int i = 0; i < n; ++i) same += (y[i] != 0) == (base[i] != 0);
     CHECK(std::abs(same - n / 2) < 5 * std::sqrt(n / 4.0));

@@ -72,8 +72,8 @@ TEST_CASE("sum is accurate, and the same for any number of threads") {
 }
 
 TEST_CASE("chunks cover the range once and never exceed 64") {
-  for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{262144}, std::size_t{262145},
-                              std::size_t{10000019}}) {
+  for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{262144},
+                              std::size_t{262145}, std::size_t{10000019}}) {
     const kernels::Chunks chunks(n);
     CHECK(chunks.count <= kernels::Chunks::most);
     std::size_t at = 0;

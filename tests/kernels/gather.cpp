@@ -16,8 +16,9 @@ const double mean[3] = {0.2860, 0.5, 0.4}, deviation[3] = {0.3530, 0.25, 0.2};
 
 template <class T, int H, int W, int C>
 void agrees(bool planar_set, bool planar_batch, bool shift, bool flip, int batch, bool shuffled) {
-  INFO(H << " x " << W << " x " << C << ", batch " << batch << (planar_set ? ", planar set" : "") << (planar_batch ? ", planar batch" : "")
-         << (shift ? ", shift" : "") << (flip ? ", flip" : "") << (shuffled ? ", shuffled" : ""));
+  INFO(H << " x " << W << " x " << C << ", batch " << batch << (planar_set ? ", planar set" : "")
+         << (planar_batch ? ", planar batch" : "") << (shift ? ", shift" : "") << (flip ? ", flip" : "")
+         << (shuffled ? ", shuffled" : ""));
   constexpr int sample = H * W * C;
   const std::uint64_t count = 50, first = 11;
   std::vector<std::uint8_t> pixels(count * sample);
@@ -31,8 +32,8 @@ void agrees(bool planar_set, bool planar_batch, bool shift, bool flip, int batch
     for (int i = 0; i < H; ++i)
       for (int j = 0; j < W; ++j)
         for (int k = 0; k < C; ++k)
-          want[b * sample + (planar_batch ? (k * H + i) * W + j : (i * W + j) * C + k)] =
-              kernels::ref::gathered(from, order(first + b), augmentation.draw(first + b), mean[k], deviation[k], i, j, k);
+          want[b * sample + (planar_batch ? (k * H + i) * W + j : (i * W + j) * C + k)] = kernels::ref::gathered(
+              from, order(first + b), augmentation.draw(first + b), mean[k], deviation[k], i, j, k);
 
   SameBits same;
   for_each_cpu([&](Cpu& dev) {
@@ -120,6 +121,7 @@ TEST_CASE("images of another size than the input are refused") {
   const std::uint8_t pixels[12] = {};
   std::vector<float> x(20);
   Cpu dev;
-  CHECK_THROWS_WITH(gather_images(dev, Images{pixels, 1, 3, 4, 1, false}, {}, 0, {}, {}, Out<float, Batch, 20>(x.data(), 1)),
-                    "[gather_images] expected images of 20 values and at most 4 channels, got 3 x 4 x 1");
+  CHECK_THROWS_WITH(
+      gather_images(dev, Images{pixels, 1, 3, 4, 1, false}, {}, 0, {}, {}, Out<float, Batch, 20>(x.data(), 1)),
+      "[gather_images] expected images of 20 values and at most 4 channels, got 3 x 4 x 1");
 }

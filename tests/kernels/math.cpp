@@ -41,7 +41,9 @@ struct Erf {
   static double want(double x) { return std::erf(x); }
 };
 struct Sigmoid {
-  TENON_AVX2 static void of(const float* x, float* y) { _mm256_storeu_ps(y, kernels::avx2::sigmoid(_mm256_loadu_ps(x))); }
+  TENON_AVX2 static void of(const float* x, float* y) {
+    _mm256_storeu_ps(y, kernels::avx2::sigmoid(_mm256_loadu_ps(x)));
+  }
   static double want(double x) { return 1 / (1 + std::exp(-x)); }
 };
 
@@ -99,9 +101,11 @@ TEST_CASE("vector functions at special values") {
   Exp::of(x, y);
   CHECK((y[0] == 1 && y[1] == 1 && y[2] == inf && y[3] == 0 && std::isnan(y[4]) && y[6] == 1));
   Log::of(x, y);
-  CHECK((y[0] == -inf && y[1] == -inf && y[2] == inf && std::isnan(y[3]) && std::isnan(y[4]) && y[5] == 0 && std::isnan(y[7])));
+  CHECK((y[0] == -inf && y[1] == -inf && y[2] == inf && std::isnan(y[3]) && std::isnan(y[4]) && y[5] == 0 &&
+         std::isnan(y[7])));
   Tanh::of(x, y);
-  CHECK((y[0] == 0 && std::signbit(y[1]) && y[2] == 1 && y[3] == -1 && std::isnan(y[4]) && y[6] == tiny && y[7] == -tiny));
+  CHECK((y[0] == 0 && std::signbit(y[1]) && y[2] == 1 && y[3] == -1 && std::isnan(y[4]) && y[6] == tiny &&
+         y[7] == -tiny));
   Erf::of(x, y);
   CHECK((y[0] == 0 && std::signbit(y[1]) && y[2] == 1 && y[3] == -1 && std::isnan(y[4])));
   Sigmoid::of(x, y);

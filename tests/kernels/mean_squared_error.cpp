@@ -29,9 +29,11 @@ TEMPLATE_TEST_CASE("mean_squared_error agrees with the reference", "", float, do
       CHECK(sums.correct == 0);
       CHECK(difference(dy, want, tolerance, tolerance / static_cast<double>(n)) == "");
       CHECK(same(dev, sums.loss_sum));
-      mean_squared_error(dev, In<T, Batch, N>(y.data(), rows), target.data(), Out<T, Batch, N>(nullptr, rows), &at_evaluation);
+      mean_squared_error(dev, In<T, Batch, N>(y.data(), rows), target.data(), Out<T, Batch, N>(nullptr, rows),
+                         &at_evaluation);
       CHECK(at_evaluation.loss_sum == sums.loss_sum);
-      mean_squared_error(dev, In<T, Batch, N>(in_place.data(), rows), target.data(), Out<T, Batch, N>(in_place.data(), rows), &sums);
+      mean_squared_error(dev, In<T, Batch, N>(in_place.data(), rows), target.data(),
+                         Out<T, Batch, N>(in_place.data(), rows), &sums);
       CHECK(difference(in_place, want, tolerance, tolerance / static_cast<double>(n)) == "");
       CHECK((dy.intact() && in_place.intact()));
     });

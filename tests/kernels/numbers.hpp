@@ -98,7 +98,8 @@ std::string difference(const V& got, const std::vector<double>& want, double rel
       if (std::isnan(g) && std::isnan(want[i])) continue;
       worst = std::isnan(excess) ? INFINITY : excess;
       char text[160];
-      std::snprintf(text, sizeof text, "at %zu: got %.9g, want %.9g, off by %.3g, allowed %.3g", i, g, want[i], off, off - excess);
+      std::snprintf(text, sizeof text, "at %zu: got %.9g, want %.9g, off by %.3g, allowed %.3g", i, g, want[i], off,
+                    off - excess);
       message = text;
     }
   }

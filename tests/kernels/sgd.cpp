@@ -11,7 +11,8 @@ using namespace tenon::tests;
 TEMPLATE_TEST_CASE("sgd_update follows the reference", "", float, double) {
   using T = TestType;
   const double tolerance = sizeof(T) == 4 ? 2e-6 : 1e-14;
-  const SgdStep kinds[] = {{0.1, 0, false, 0, 1}, {0.1, 0.9, false, 0, 1}, {0.05, 0.9, true, 0.01, 0.25}, {0.05, 0, false, 0.01, 2}};
+  const SgdStep kinds[] = {
+      {0.1, 0, false, 0, 1}, {0.1, 0.9, false, 0, 1}, {0.05, 0.9, true, 0.01, 0.25}, {0.05, 0, false, 0.01, 2}};
   for (const SgdStep& s : kinds)
     for (const std::size_t n : {1, 7, 8, 9, 33, 1000, 50000}) {
       INFO("n " << n << ", momentum " << s.momentum << ", nesterov " << s.nesterov);

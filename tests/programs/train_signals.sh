@@ -21,7 +21,7 @@ for signal in INT:130 TERM:143; do
   "$train" --data "$work/all" --limit 20000 --epochs 1 --test-limit 100 --metrics m.jsonl >"$out" 2>"$err" &
   pid=$!
   wait_for '^train ' $pid
-  sleep 0.3
+  sleep $((slowness / 10)).3
   stop ${signal%:*} ${signal#*:} $pid
   has "$err" "^tenon-train: SIG${signal%:*}: saved step [0-9]+ of 157 in model.safetensors.checkpoint; --resume model.safetensors.checkpoint goes on$"
   [ ! -e model.safetensors ] || fail "a model that is not finished was saved"
@@ -31,17 +31,18 @@ done
 "$train" --data "$work/all" --test-limit 100 --resume auto >"$out" 2>"$err" &
 pid=$!
 wait_for "^resume  from step $step of 157" $pid
+sleep $((slowness / 10)).3
 stop TERM 143 $pid
 [ "$(sed 's/.*saved step \([0-9]*\) .*/\1/' "$err")" -ge "$step" ] || fail "went back: $(cat "$err")"
 
 # --- evaluation: little to train on, much to test on; the epoch's evaluation is made up for after the resume
 rm -f model*
-course=("$train" --data "$work/all" --limit 32 --batch 32 --test-limit 4000 --metrics m.jsonl --threads 1)
+course=("$train" --data "$work/all" --limit 32 --batch 32 --metrics m.jsonl --threads 1)
 succeed "${course[@]}" --epochs 3 --out whole --metrics whole.jsonl
 "${course[@]}" --epochs 3 --checkpoint-every 100 >"$out" 2>"$err" &
 pid=$!
 wait_for '^epoch 1/' $pid
-sleep 0.2
+sleep 0.1
 stop INT 130 $pid
 has "$err" '^tenon-train: SIGINT: saved step 2 of 3 '
 grep -qa '"progress.epoch":"1","progress.loss_sum":"[^"]*","progress.position":"32"' model.safetensors.checkpoint || fail "not the end of epoch 2"
@@ -72,7 +73,8 @@ if unshare --fork --pid true 2>/dev/null; then
   unshare --fork --pid "$train" --data "$work/all" --model mlp --epochs 1000 --test-limit 100 >"$out" 2>"$err" &
   pid=$!
   wait_for '^train ' $pid
-  stop TERM 143 $pid "$(pgrep -P $pid)"
+  sleep $((slowness / 10)).3
+  stop TERM 143 $pid "$(cat /proc/$pid/task/$pid/children)"
   has "$err" '^tenon-train: SIGTERM: saved step'
 else
   echo "note: process 1 not tested, unshare --pid is not allowed here"

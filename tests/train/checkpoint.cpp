@@ -16,13 +16,15 @@ using namespace tenon;
 namespace {
 
 // Everything that a resume could forget: running statistics, dropout, augmentation.
-using Net = Sequential<Input<1, 6, 6>, Conv2d<4, Kernel<3>>, BatchNorm<>, ReLU, Flatten, Dropout<Rate<1, 4>>, Linear<10>>;
+using Net =
+    Sequential<Input<1, 6, 6>, Conv2d<4, Kernel<3>>, BatchNorm<>, ReLU, Flatten, Dropout<Rate<1, 4>>, Linear<10>>;
 
 ImageSet random_images(int count) {
   ImageSet set{count, 1, 6, 6, {}, {}};
   const random::Key key{7, random::Use::user, 0, 0};
   for (int i = 0; i < count; ++i) {
-    for (std::uint32_t p = 0; p < 36; ++p) set.pixels.push_back(static_cast<std::uint8_t>(key.words(static_cast<std::uint64_t>(i), p).v[0]));
+    for (std::uint32_t p = 0; p < 36; ++p)
+      set.pixels.push_back(static_cast<std::uint8_t>(key.words(static_cast<std::uint64_t>(i), p).v[0]));
     set.labels.push_back(static_cast<std::uint8_t>(i % 10));
   }
   return set;
@@ -103,7 +105,10 @@ TEST_CASE("a checkpoint holds every bit of progress") {
   const Folder folder;
   Made<Net> a(Adam{}), b(Adam{});
   Progress& p = a.trainer.progress();
-  p = {12345678901234567890ull, 4294967295u, 17, {0.1 + 0.2, std::numeric_limits<double>::denorm_min(), 9007199254740993, -1}};
+  p = {12345678901234567890ull,
+       4294967295u,
+       17,
+       {0.1 + 0.2, std::numeric_limits<double>::denorm_min(), 9007199254740993, -1}};
   for (auto& state : a.trainer.state())
     for (std::size_t i = 0; i < state.size(); ++i) state[i] = static_cast<float>(i) * 1e-42f;
   a.trainer.state()[1][0] = std::numeric_limits<float>::infinity();  // a mean square may overflow
@@ -133,9 +138,11 @@ TEST_CASE("models and checkpoints read each other as far as makes sense") {
   save_model(folder / "again", b.model, {{"model", "small"}});
   CHECK(same_files(folder / "again", folder / "model"));
 
-  CHECK_THAT(error_of([&] { load_checkpoint(b.trainer, folder / "model"); }),
-             ContainsSubstring("expected a checkpoint, got a file without \"progress.step\"") && ContainsSubstring("model)"));
-  CHECK_THAT(error_of([&] { load_model(b.model, folder / "checkpoint"); }), ContainsSubstring("the tensors of the model alone, got \"optimizer."));
+  CHECK_THAT(
+      error_of([&] { load_checkpoint(b.trainer, folder / "model"); }),
+      ContainsSubstring("expected a checkpoint, got a file without \"progress.step\"") && ContainsSubstring("model)"));
+  CHECK_THAT(error_of([&] { load_model(b.model, folder / "checkpoint"); }),
+             ContainsSubstring("the tensors of the model alone, got \"optimizer."));
 }
 
 TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
@@ -147,12 +154,14 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
 
   save_checkpoint(folder / "sgd", trained.trainer);
   CHECK_THAT(error_of([&] { load_checkpoint(fresh.trainer, folder / "sgd"); }),
-             StartsWith("[load_checkpoint] expected a tensor \"optimizer.exp_avg.0.weight\", got a checkpoint without it: is it of another"));
+             StartsWith("[load_checkpoint] expected a tensor \"optimizer.exp_avg.0.weight\", got a checkpoint without "
+                        "it: is it of another"));
 
   using Other = Sequential<Input<1, 6, 6>, Flatten, Linear<10>>;
   Made<Other> other(Sgd{});
   save_checkpoint(folder / "other", other.trainer);
-  CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "other"); }), StartsWith("[load_checkpoint] expected"));
+  CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "other"); }),
+             StartsWith("[load_checkpoint] expected"));
 
   trained.model.parameters()[5] = 1;
   const SafeTensors good = SafeTensors::open(folder / "sgd");
@@ -162,13 +171,16 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
     save_safetensors(folder / "changed", good.tensors(), changed);
     return error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "changed"); });
   };
-  CHECK_THAT(with("tenon.format", "2"), StartsWith("[load_model] expected a file of format 1, got format \"2\"") && ContainsSubstring("newer tenon"));
+  CHECK_THAT(with("tenon.format", "2"), StartsWith("[load_model] expected a file of format 1, got format \"2\"") &&
+                                            ContainsSubstring("newer tenon"));
   Metadata newer = good.metadata();  // which may stand elsewhere in it
   newer["tenon.format"] = "2";
   newer.erase("progress.step");
   save_safetensors(folder / "newer", good.tensors(), newer);
-  CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "newer"); }), ContainsSubstring("expected a file of format 1"));
-  CHECK_THAT(with("progress.step", "1.5"), ContainsSubstring("expected a number as \"progress.step\" in the metadata, got \"1.5\""));
+  CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "newer"); }),
+             ContainsSubstring("expected a file of format 1"));
+  CHECK_THAT(with("progress.step", "1.5"),
+             ContainsSubstring("expected a number as \"progress.step\" in the metadata, got \"1.5\""));
   CHECK_THAT(with("progress.epoch", "4294967296"), ContainsSubstring("expected a number as \"progress.epoch\""));
   CHECK_THAT(with("progress.loss_sum", ""), ContainsSubstring("expected a number as \"progress.loss_sum\""));
 
@@ -188,7 +200,8 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
   CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "shape"); }),
              ContainsSubstring("\"optimizer.momentum_buffer.5.bias\" of shape (10), got (2, 5)"));
 
-  const bool unchanged = bytes_of_trainer(folder, fresh) == before, unchanged_sgd = bytes_of_trainer(folder, fresh_sgd) == before_sgd;
+  const bool unchanged = bytes_of_trainer(folder, fresh) == before,
+             unchanged_sgd = bytes_of_trainer(folder, fresh_sgd) == before_sgd;
   CHECK(unchanged);
   CHECK(unchanged_sgd);
 }
@@ -201,7 +214,8 @@ TEST_CASE("weights that could not be read back are not written") {
   made.model.parameters()[made.model.tensors().back().offset] = std::numeric_limits<float>::infinity();
   CHECK_THAT(error_of([&] { save_model(folder / "model", made.model); }),
              ContainsSubstring("expected finite values in tensor \"5.bias\", got NaN or infinity"));
-  CHECK_THAT(error_of([&] { save_checkpoint(folder / "model", made.trainer); }), ContainsSubstring("expected finite values"));
+  CHECK_THAT(error_of([&] { save_checkpoint(folder / "model", made.trainer); }),
+             ContainsSubstring("expected finite values"));
   const bool kept = get(folder / "model") == old;
   CHECK(kept);
   CHECK(folder.list() == "model");

@@ -66,7 +66,9 @@ struct Order {
 
   static Order sequential() { return {}; }
   static Order shuffle(std::uint64_t n, random::Key key) { return {true, {key, n}}; }
-  TENON_HD std::uint64_t operator()(std::uint64_t position) const { return shuffled ? permutation(position) : position; }
+  TENON_HD std::uint64_t operator()(std::uint64_t position) const {
+    return shuffled ? permutation(position) : position;
+  }
 };
 
 /// Random changes of an image, drawn from (key, position in the epoch). Pixels shifted in are 0 before normalisation.

@@ -29,7 +29,7 @@ struct Linear {
 
   static constexpr Room room(Dims in, Fuse) {
     const int I = in[in.rank - 1];
-    return {static_cast<long long>(kernels::linear_packed(I, O)), 0, 0, 0};
+    return {static_cast<long long>(kernels::linear_packed(I, O)), static_cast<long long>(kernels::linear_workspace(I, O)), 0, 0};
   }
 
   static void prepare(auto& dev, const auto& at) {
@@ -42,7 +42,7 @@ struct Linear {
 
   static void backward(auto& dev, const auto& at) {
     linear_backward(dev, at.rows(at.x), at.template param<0>(), at.rows(at.y), at.epilogue, at.rows(at.dy), at.rows(at.dx),
-                    at.template grad<0>(), at.template grad_or_null<1, O>());
+                    at.template grad<0>(), at.template grad_or_null<1, O>(), at.work);
   }
 };
 

@@ -38,7 +38,8 @@ class OneOf {
   }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step, bool decays) const {
+  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step,
+              bool decays) const {
     std::visit([&](const auto& o) { o.update(dev, w, g, state, rate, scale, step, decays); }, chosen_);
   }
 

@@ -50,8 +50,10 @@ template <class Trainer>
 Snapshot<typename Trainer::T> snapshot(Trainer& trainer) {
   using Optimizer = std::remove_cvref_t<decltype(trainer.optimizer())>;
   std::span<const char* const> names;
-  if constexpr (requires { trainer.optimizer().used_states(); }) names = trainer.optimizer().used_states();
-  else if constexpr (Optimizer::states > 0) names = {Optimizer::state_names, static_cast<std::size_t>(Optimizer::states)};
+  if constexpr (requires { trainer.optimizer().used_states(); })
+    names = trainer.optimizer().used_states();
+  else if constexpr (Optimizer::states > 0)
+    names = {Optimizer::state_names, static_cast<std::size_t>(Optimizer::states)};
   Snapshot<typename Trainer::T> s{&trainer.model().tensors(), flat(trainer.model()), names, {}, &trainer.progress()};
   for (std::size_t i = 0; i < names.size(); ++i) s.states.push_back(trainer.state()[i].data());
   return s;
@@ -65,7 +67,8 @@ std::vector<TensorInfo> finite_tensors(const std::vector<plan::Tensor>& tensors,
   for (const plan::Tensor& t : tensors) {
     if (t.kind == plan::Tensor::Kind::counter) continue;
     for (const T v : values_of(t, flat))
-      if (!std::isfinite(v)) throw Error("save_model", "expected finite values in tensor \"" + t.name + "\", got NaN or infinity", where);
+      if (!std::isfinite(v))
+        throw Error("save_model", "expected finite values in tensor \"" + t.name + "\", got NaN or infinity", where);
   }
   return list;
 }
@@ -99,12 +102,16 @@ template <class N>
 void read_number(const SafeTensors& file, const char* key, N& n) {
   const auto found = file.metadata().find(key);
   if (found == file.metadata().end())
-    throw Error("load_checkpoint", "expected a checkpoint, got a file without \"" + std::string(key) + "\" in its metadata: is it a model?",
-                file.where());
+    throw Error(
+        "load_checkpoint",
+        "expected a checkpoint, got a file without \"" + std::string(key) + "\" in its metadata: is it a model?",
+        file.where());
   const std::string& text = found->second;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), n);
   if (error != std::errc{} || end != text.data() + text.size())
-    throw Error("load_checkpoint", "expected a number as \"" + std::string(key) + "\" in the metadata, got " + in_quotes(text), file.where());
+    throw Error("load_checkpoint",
+                "expected a number as \"" + std::string(key) + "\" in the metadata, got " + in_quotes(text),
+                file.where());
 }
 
 // f(key, member) for all of a Progress: one list for writing and reading.
@@ -141,11 +148,14 @@ void load_checkpoint(const Snapshot<T>& s, const SafeTensors& file) {
   each_optimizer_tensor(s, [&](const std::string& name, const plan::Tensor& t, std::span<T>) {
     const TensorInfo* const found = file.find(name);
     if (!found)
-      throw Error("load_checkpoint", "expected a tensor \"" + name + "\", got a checkpoint without it: is it of another optimizer?",
+      throw Error("load_checkpoint",
+                  "expected a tensor \"" + name + "\", got a checkpoint without it: is it of another optimizer?",
                   file.where());
     if (found->shape != shape_of(t.dims))
-      throw Error("load_checkpoint", "expected tensor \"" + name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
-                  file.where());
+      throw Error(
+          "load_checkpoint",
+          "expected tensor \"" + name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
+          file.where());
     values.push_back(read_as<T>(*found, file.where()));
   });
   read_tensors(file, *s.tensors, s.flat, false);

@@ -94,9 +94,7 @@ struct Activate<A> {
   }
 #if TENON_X86
   TENON_AVX2_INLINE static __m256 of(__m256 x) { return avx2::sigmoid(x); }
-  TENON_AVX2_INLINE static __m256 slope(__m256, __m256 y) {
-    return _mm256_mul_ps(_mm256_sub_ps(avx2::splat(1), y), y);
-  }
+  TENON_AVX2_INLINE static __m256 slope(__m256, __m256 y) { return _mm256_mul_ps(_mm256_sub_ps(avx2::splat(1), y), y); }
 #endif
 };
 
@@ -176,8 +174,8 @@ struct Activate<A> {
   }
   TENON_AVX2_INLINE static __m256 slope(__m256 x, __m256) {
     const __m256 t = avx2::tanh(inner(x)), one = avx2::splat(1);
-    const __m256 du = _mm256_mul_ps(
-        avx2::splat(scale), _mm256_fmadd_ps(_mm256_mul_ps(avx2::splat(3 * cubic), x), x, one));
+    const __m256 du =
+        _mm256_mul_ps(avx2::splat(scale), _mm256_fmadd_ps(_mm256_mul_ps(avx2::splat(3 * cubic), x), x, one));
     const __m256 steep = _mm256_mul_ps(_mm256_mul_ps(x, _mm256_fnmadd_ps(t, t, one)), du);
     return _mm256_mul_ps(avx2::splat(0.5), _mm256_add_ps(_mm256_add_ps(one, t), steep));
   }
@@ -227,7 +225,8 @@ void activation_forward_range(const T* x, T* y, std::size_t begin, std::size_t e
 }
 
 template <Act A, class T>
-void activation_backward_range(const T* x, const T* y, const T* dy, T* dx, bool add, std::size_t begin, std::size_t end) {
+void activation_backward_range(const T* x, const T* y, const T* dy, T* dx, bool add, std::size_t begin,
+                               std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) {
     const T d = dy[i] * (A.from_output() ? Activate<A>::slope(T(0), y[i]) : Activate<A>::slope(x[i], T(0)));
     dx[i] = add ? dx[i] + d : d;
@@ -243,7 +242,9 @@ template <Act A>
 struct ActivationForward {
   const float* x;
   float* y;
-  TENON_AVX2_INLINE void operator()(std::size_t i, auto live) { store(y + i, live, Activate<A>::of(load(x + i, live))); }
+  TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
+    store(y + i, live, Activate<A>::of(load(x + i, live)));
+  }
 };
 
 template <Act A>

@@ -1,7 +1,8 @@
 // Adam and AdamW over a range of flat memory, as torch.optim.Adam and torch.optim.AdamW.
 //   w, g, m, v (n)   ->   w, m, v (n)
-//   g = scale g (+ decay w)     m += (1 - b1)(g - m)     v = b2 v + (1 - b2) g^2     w -= lr / c1 m / (sqrt(v) / sqrt(c2) + eps)
-//   with c = 1 - b^step; AdamW first takes w *= 1 - lr decay. Constants are computed in double, by our own pow.
+//   g = scale g (+ decay w)     m += (1 - b1) (g - m)     v = b2 v + (1 - b2) g^2
+//   w -= lr / c1 m / (sqrt(v) / sqrt(c2) + eps), c = 1 - b^step; AdamW first takes w *= 1 - lr decay
+// The constants are computed in double, by our own pow.
 // Cost  28 bytes a parameter, one division and one square root for eight: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -19,8 +20,8 @@ namespace tenon::kernels {
 
 template <class T>
 struct AdamFactors {
-  T grad_scale, l2, keep;          // g = grad_scale g + l2 w; w *= keep
-  T beta2, gain1, gain2;           // gain = 1 - beta
+  T grad_scale, l2, keep;  // g = grad_scale g + l2 w; w *= keep
+  T beta2, gain1, gain2;   // gain = 1 - beta
   T step_size, root_scale, epsilon;
 
   explicit AdamFactors(const AdamStep& s)
@@ -76,10 +77,19 @@ struct Adam {
 
 TENON_AVX2 inline void adam_range(const AdamFactors<float>& f, float* w, const float* g, float* m, float* v,
                                   std::size_t begin, std::size_t end) {
-  Adam step{_mm256_set1_ps(f.grad_scale), _mm256_set1_ps(f.l2),         _mm256_set1_ps(f.keep),
-            _mm256_set1_ps(f.beta2),      _mm256_set1_ps(f.gain1),      _mm256_set1_ps(f.gain2),
-            _mm256_set1_ps(f.step_size),  _mm256_set1_ps(f.root_scale), _mm256_set1_ps(f.epsilon),
-            w, g, m, v};
+  Adam step{_mm256_set1_ps(f.grad_scale),
+            _mm256_set1_ps(f.l2),
+            _mm256_set1_ps(f.keep),
+            _mm256_set1_ps(f.beta2),
+            _mm256_set1_ps(f.gain1),
+            _mm256_set1_ps(f.gain2),
+            _mm256_set1_ps(f.step_size),
+            _mm256_set1_ps(f.root_scale),
+            _mm256_set1_ps(f.epsilon),
+            w,
+            g,
+            m,
+            v};
   for_each_vector(begin, end, step);
 }
 

@@ -2,8 +2,8 @@
 //   x (B, S, C), gamma, beta (C) -> y (B, S, C)     S = h * w, or 1; gamma and beta may be null (1 and 0)
 //   training keeps mean and rstd = 1 / sqrt(var + eps) (C) for the backward, and moves the running statistics by
 //   `momentum`, the variance unbiased.
-// Strategy  rows are cut into at most 16 chunks, chunks into blocks of 64 rows that stay in L1: mean and M2 of a block in
-//           two passes, merged by Chan's formula, chunks in order. Sums of the backward likewise.
+// Strategy  rows are cut into at most 16 chunks, chunks into blocks of 64 rows that stay in L1: mean and M2 of a block
+//           in two passes, merged by Chan's formula, chunks in order. Sums of the backward likewise.
 // Cost      training 12 bytes an element, inference 8, backward 20: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -73,10 +73,13 @@ void moments(const T* x, std::size_t rows, int channels, T* mean, T* m2) {
 /// y = (x - mean) * gamma * rstd + beta; rstd from the variance where it is not given.
 template <class T>
 void normalise_rows(const T* x, std::size_t rows, int channels, const BatchNormFactors<T>& f, T* y) {
-  for (int c = 0; c < channels; ++c) {
-    T scale, shift;
-    f.get(static_cast<std::size_t>(c), scale, shift);
-    for (std::size_t r = 0; r < rows; ++r) y[r * channels + c] = (x[r * channels + c] - f.mean[c]) * scale + shift;
+  for (std::size_t done = 0; done < rows; done += batch_norm_block) {
+    const std::size_t end = rows - done < batch_norm_block ? rows : done + batch_norm_block;
+    for (int c = 0; c < channels; ++c) {
+      T scale, shift;
+      f.get(static_cast<std::size_t>(c), scale, shift);
+      for (std::size_t r = done; r < end; ++r) y[r * channels + c] = (x[r * channels + c] - f.mean[c]) * scale + shift;
+    }
   }
 }
 
@@ -100,8 +103,8 @@ void gradient_sums(const T* x, const T* dy, std::size_t rows, int channels, cons
 
 /// dx = dy * scale + (x - mean) * by_x + constant
 template <class T>
-void input_gradient(const T* x, const T* dy, std::size_t rows, int channels, const T* mean, const T* scale, const T* by_x,
-                    const T* constant, T* dx, bool add) {
+void input_gradient(const T* x, const T* dy, std::size_t rows, int channels, const T* mean, const T* scale,
+                    const T* by_x, const T* constant, T* dx, bool add) {
   for (std::size_t r = 0; r < rows; ++r)
     for (int c = 0; c < channels; ++c) {
       const std::size_t i = r * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c);
@@ -166,7 +169,8 @@ struct Moments {
 TENON_AVX2 inline void moments(const float* x, std::size_t rows, int channels, float* mean, float* m2) {
   const std::size_t width = static_cast<std::size_t>(channels);
   for (std::size_t done = 0; done < rows; done += batch_norm_block) {
-    Moments step{x + done * width, rows - done < batch_norm_block ? rows - done : batch_norm_block, width, done, mean, m2};
+    Moments step{
+        x + done * width, rows - done < batch_norm_block ? rows - done : batch_norm_block, width, done, mean, m2};
     for_each_vector(0, width, step);
   }
 }
@@ -206,7 +210,8 @@ struct GradientSums {
     const __m256 mu = load(mean + c, live);
     FourSums s{}, q{};
     for (; row != last; row += 4 * w, xr += 4 * w) {
-      const __m256 d0 = load(row, live), d1 = load(row + w, live), d2 = load(row + 2 * w, live), d3 = load(row + 3 * w, live);
+      const __m256 d0 = load(row, live), d1 = load(row + w, live), d2 = load(row + 2 * w, live),
+                   d3 = load(row + 3 * w, live);
       s.a = _mm256_add_ps(s.a, d0);
       s.b = _mm256_add_ps(s.b, d1);
       s.c = _mm256_add_ps(s.c, d2);
@@ -249,8 +254,9 @@ struct InputGradientRow {
   }
 };
 
-TENON_AVX2 inline void input_gradient(const float* x, const float* dy, std::size_t rows, int channels, const float* mean,
-                                      const float* scale, const float* by_x, const float* constant, float* dx, bool add) {
+TENON_AVX2 inline void input_gradient(const float* x, const float* dy, std::size_t rows, int channels,
+                                      const float* mean, const float* scale, const float* by_x, const float* constant,
+                                      float* dx, bool add) {
   const std::size_t width = static_cast<std::size_t>(channels);
   for (std::size_t r = 0; r < rows; ++r) {
     InputGradientRow step{x + r * width, dy + r * width, mean, scale, by_x, constant, dx + r * width, add};
@@ -296,7 +302,8 @@ void batch_norm_normalise(Cpu& dev, const T* x, std::size_t rows, int channels, 
   dev.parallel_chunks(rows, batch_norm_grain(rows), [&](std::size_t begin, std::size_t end) {
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
-      if (takes_avx2<T>(dev)) return avx2::normalise_rows(x + begin * width, end - begin, channels, f, y + begin * width);
+      if (takes_avx2<T>(dev))
+        return avx2::normalise_rows(x + begin * width, end - begin, channels, f, y + begin * width);
 #endif
     portable::normalise_rows(x + begin * width, end - begin, channels, f, y + begin * width);
   });
@@ -304,8 +311,9 @@ void batch_norm_normalise(Cpu& dev, const T* x, std::size_t rows, int channels, 
 
 /// dbeta = sum of dy, dgamma = sum of dy xhat, dx = gamma rstd (dy - dbeta / n - xhat dgamma / n).
 template <class T>
-void batch_norm_gradients(Cpu& dev, const T* x, const T* dy, std::size_t rows, int channels, const T* gamma, const T* mean,
-                          const T* rstd, T* dx, bool add_dx, T* dgamma, bool add_dgamma, T* dbeta, bool add_dbeta, T* work) {
+void batch_norm_gradients(Cpu& dev, const T* x, const T* dy, std::size_t rows, int channels, const T* gamma,
+                          const T* mean, const T* rstd, T* dx, bool add_dx, T* dgamma, bool add_dgamma, T* dbeta,
+                          bool add_dbeta, T* work) {
   const std::size_t grain = batch_norm_grain(rows), width = static_cast<std::size_t>(channels);
   T* const scale = work + static_cast<std::size_t>(2 * batch_norm_chunks) * width;  // (C)
   T* const by_x = scale + width;                                                    // (C)
@@ -315,7 +323,8 @@ void batch_norm_gradients(Cpu& dev, const T* x, const T* dy, std::size_t rows, i
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
       if (takes_avx2<T>(dev))
-        return avx2::gradient_sums(x + begin * width, dy + begin * width, end - begin, channels, mean, mine, mine + width);
+        return avx2::gradient_sums(x + begin * width, dy + begin * width, end - begin, channels, mean, mine,
+                                   mine + width);
 #endif
     portable::gradient_sums(x + begin * width, dy + begin * width, end - begin, channels, mean, mine, mine + width);
   });
@@ -339,7 +348,8 @@ void batch_norm_gradients(Cpu& dev, const T* x, const T* dy, std::size_t rows, i
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
       if (takes_avx2<T>(dev))
-        return avx2::input_gradient(x + at, dy + at, end - begin, channels, mean, scale, by_x, constant, dx + at, add_dx);
+        return avx2::input_gradient(x + at, dy + at, end - begin, channels, mean, scale, by_x, constant, dx + at,
+                                    add_dx);
 #endif
     portable::input_gradient(x + at, dy + at, end - begin, channels, mean, scale, by_x, constant, dx + at, add_dx);
   });
@@ -347,10 +357,11 @@ void batch_norm_gradients(Cpu& dev, const T* x, const T* dy, std::size_t rows, i
 
 /// Training: statistics of this batch. Momentum is the share of the new value, as PyTorch's 0.1.
 template <class T, int S, int C>
-void batch_norm_forward_training(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
-                                 std::type_identity_t<In<T, C>> beta, std::type_identity_t<T> epsilon,
-                                 std::type_identity_t<T> momentum, Out<T, C> running_mean, Out<T, C> running_var,
-                                 Out<T, C> saved_mean, Out<T, C> saved_rstd, Out<T, Batch, S, C> y, Span<T> work) {
+void batch_norm_forward_training(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x,
+                                 std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
+                                 std::type_identity_t<T> epsilon, std::type_identity_t<T> momentum,
+                                 Out<T, C> running_mean, Out<T, C> running_var, Out<T, C> saved_mean,
+                                 Out<T, C> saved_rstd, Out<T, Batch, S, C> y, Span<T> work) {
   batch_norm_statistics(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, epsilon, momentum, running_mean.data,
                         running_var.data, saved_mean.data, saved_rstd.data, work.data);
   const BatchNormFactors<T> f{saved_mean.data, saved_rstd.data, nullptr, gamma.data, beta.data, epsilon};
@@ -359,10 +370,10 @@ void batch_norm_forward_training(Cpu& dev, std::type_identity_t<In<T, Batch, S, 
 
 /// Inference: the running statistics.
 template <class T, int S, int C>
-void batch_norm_forward_inference(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
-                                  std::type_identity_t<In<T, C>> beta, std::type_identity_t<T> epsilon,
-                                  std::type_identity_t<In<T, C>> running_mean, std::type_identity_t<In<T, C>> running_var,
-                                  Out<T, Batch, S, C> y) {
+void batch_norm_forward_inference(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x,
+                                  std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
+                                  std::type_identity_t<T> epsilon, std::type_identity_t<In<T, C>> running_mean,
+                                  std::type_identity_t<In<T, C>> running_var, Out<T, Batch, S, C> y) {
   const BatchNormFactors<T> f{running_mean.data, nullptr, running_var.data, gamma.data, beta.data, epsilon};
   batch_norm_normalise(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, f, y.data);
 }

@@ -22,7 +22,8 @@ namespace portable {
 
 /// Loss and right decisions of a range; dx = (sigmoid(x) - target) / elements.
 template <class T>
-LossSums binary_cross_entropy_range(const T* x, const T* target, std::size_t elements, T* dx, std::size_t begin, std::size_t end) {
+LossSums binary_cross_entropy_range(const T* x, const T* target, std::size_t elements, T* dx, std::size_t begin,
+                                    std::size_t end) {
   LossSums s{0, 0, 0, static_cast<std::int64_t>(end - begin)};
   for (std::size_t i = begin; i < end; ++i) {
     const double v = static_cast<double>(x[i]), t = static_cast<double>(target[i]);
@@ -62,8 +63,8 @@ struct BinaryCrossEntropy {
   }
 };
 
-TENON_AVX2 inline LossSums binary_cross_entropy_range(const float* x, const float* target, std::size_t elements, float* dx,
-                                                      std::size_t begin, std::size_t end) {
+TENON_AVX2 inline LossSums binary_cross_entropy_range(const float* x, const float* target, std::size_t elements,
+                                                      float* dx, std::size_t begin, std::size_t end) {
   BinaryCrossEntropy step{x, target, splat(1.0 / static_cast<double>(elements)), dx, {}, 0};
   for_each_vector(begin, end, step);
   const std::int64_t n = static_cast<std::int64_t>(end - begin);

@@ -26,8 +26,8 @@ struct CrossEntropyRows {
   T* dlogits;              // null: not wanted
   int classes;
   double smoothing;
-  double all_weights;      // sum of the class weights
-  double grad_scale;       // 1 / the divisor of the mean
+  double all_weights;  // sum of the class weights
+  double grad_scale;   // 1 / the divisor of the mean
 };
 
 /// What remains of a row once its greatest logit and the sum of the exponentials are known.
@@ -102,7 +102,8 @@ TENON_AVX2 inline Greatest greatest_of(const float* x, int n) {
   const float value = _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
   const __m256 same = _mm256_set1_ps(value);
   for (i = 0; i + lanes <= n; i += lanes)
-    if (const int at = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), same, _CMP_EQ_OQ))) return {value, i + __builtin_ctz(at)};
+    if (const int at = _mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(x + i), same, _CMP_EQ_OQ)))
+      return {value, i + __builtin_ctz(at)};
   for (; i < n; ++i)
     if (x[i] == value) return {value, i};
   return {value, -1};
@@ -165,9 +166,16 @@ TENON_AVX2 inline LossSums cross_entropy_rows(const CrossEntropyRows<float>& r, 
 /// The sums over the batch; where dlogits is not null, the gradient of the mean loss.
 template <class T, int C>
 void cross_entropy(Cpu& dev, std::type_identity_t<In<T, Batch, C>> logits, const std::int32_t* labels,
-                   const std::type_identity_t<CrossEntropyOptions<T>>& options, Out<T, Batch, C> dlogits, LossSums* sums) {
-  CrossEntropyRows<T> r{logits.data, labels, options.class_weights, dlogits.data, C, static_cast<double>(options.label_smoothing),
-                        static_cast<double>(C), 1.0 / logits.batch};
+                   const std::type_identity_t<CrossEntropyOptions<T>>& options, Out<T, Batch, C> dlogits,
+                   LossSums* sums) {
+  CrossEntropyRows<T> r{logits.data,
+                        labels,
+                        options.class_weights,
+                        dlogits.data,
+                        C,
+                        static_cast<double>(options.label_smoothing),
+                        static_cast<double>(C),
+                        1.0 / logits.batch};
   if (r.class_weights) {
     r.all_weights = 0;
     for (int c = 0; c < C; ++c) r.all_weights += static_cast<double>(r.class_weights[c]);
@@ -180,7 +188,8 @@ void cross_entropy(Cpu& dev, std::type_identity_t<In<T, Batch, C>> logits, const
   dev.parallel(chunks.count, [&](int chunk, int) {
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
-      if (takes_avx2<T>(dev)) return void(partial[chunk] = avx2::cross_entropy_rows(r, chunks.begin(chunk), chunks.end(chunk)));
+      if (takes_avx2<T>(dev))
+        return void(partial[chunk] = avx2::cross_entropy_rows(r, chunks.begin(chunk), chunks.end(chunk)));
 #endif
     partial[chunk] = portable::cross_entropy_rows(r, chunks.begin(chunk), chunks.end(chunk));
   });

@@ -24,7 +24,8 @@ struct DropoutRate {
 
   /// 0 <= num < den
   constexpr DropoutRate(int num, int den)
-      : threshold(static_cast<std::uint32_t>((static_cast<std::uint64_t>(num) << 32) / static_cast<std::uint64_t>(den))),
+      : threshold(
+            static_cast<std::uint32_t>((static_cast<std::uint64_t>(num) << 32) / static_cast<std::uint64_t>(den))),
         scale(static_cast<double>(den) / (den - num)) {}
 };
 
@@ -57,7 +58,8 @@ struct Products {
 /// The 64-bit products of 8 lanes with m.
 TENON_AVX2_INLINE Products multiply(__m256i x, __m256i m) {
   const __m256i even = _mm256_mul_epu32(x, m), odd = _mm256_mul_epu32(_mm256_srli_epi64(x, 32), m);
-  return {_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa), _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)};
+  return {_mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xaa),
+          _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xaa)};
 }
 
 /// Eight elements: y = x scale where word >= threshold (both with the sign bit flipped), else 0.
@@ -68,20 +70,23 @@ TENON_AVX2_INLINE void keep(__m256i words, __m256i threshold, __m256 scale, cons
 }
 
 /// Elements [begin, end) of one sample, 32 at a time: 8 counters side by side, laid out as in random::Key::words.
-TENON_AVX2 inline void dropout_range(const random::Key& key, std::uint64_t position, DropoutRate rate, const float* x, float* y,
-                                     bool add, std::size_t begin, std::size_t end) {
+TENON_AVX2 inline void dropout_range(const random::Key& key, std::uint64_t position, DropoutRate rate, const float* x,
+                                     float* y, bool add, std::size_t begin, std::size_t end) {
   const std::uint32_t low = static_cast<std::uint32_t>(position), high = static_cast<std::uint32_t>(position >> 32);
   const std::uint32_t use = (static_cast<std::uint32_t>(key.use) << 28) | key.layer;
-  const __m256i m0 = _mm256_set1_epi32(static_cast<int>(0xD2511F53u)), m1 = _mm256_set1_epi32(static_cast<int>(0xCD9E8D57u));
+  const __m256i m0 = _mm256_set1_epi32(static_cast<int>(0xD2511F53u)),
+                m1 = _mm256_set1_epi32(static_cast<int>(0xCD9E8D57u));
   const __m256i threshold = _mm256_set1_epi32(static_cast<int>(rate.threshold) ^ sign_bit);
   const __m256 scale = splat(rate.scale);
   std::size_t i = begin;
   for (; i + 32 <= end; i += 32) {
-    __m256i c0 = _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(i / 4)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    __m256i c0 =
+        _mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(i / 4)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
     __m256i c1 = _mm256_set1_epi32(static_cast<int>(low));
     __m256i c2 = _mm256_set1_epi32(static_cast<int>(key.step));
     __m256i c3 = _mm256_set1_epi32(static_cast<int>(use));
-    std::uint32_t k0 = static_cast<std::uint32_t>(key.seed) ^ (high * 0x85EBCA6Bu), k1 = static_cast<std::uint32_t>(key.seed >> 32);
+    std::uint32_t k0 = static_cast<std::uint32_t>(key.seed) ^ (high * 0x85EBCA6Bu),
+                  k1 = static_cast<std::uint32_t>(key.seed >> 32);
     for (int round = 0; round < 10; ++round, k0 += 0x9E3779B9u, k1 += 0xBB67AE85u) {
       const Products p0 = multiply(c0, m0), p1 = multiply(c2, m1);
       c0 = _mm256_xor_si256(_mm256_xor_si256(p1.high, c1), _mm256_set1_epi32(static_cast<int>(k0)));
@@ -106,8 +111,8 @@ TENON_AVX2 inline void dropout_range(const random::Key& key, std::uint64_t posit
 #endif
 
 template <class T>
-void dropout_samples(Cpu& dev, const random::Key& key, std::uint64_t first, DropoutRate rate, const T* x, T* y, bool add,
-                     int batch, std::size_t sample) {
+void dropout_samples(Cpu& dev, const random::Key& key, std::uint64_t first, DropoutRate rate, const T* x, T* y,
+                     bool add, int batch, std::size_t sample) {
   const std::size_t grain = 4096 / sample + 1;  // samples a task
   dev.parallel_chunks(static_cast<std::size_t>(batch), grain, [&](std::size_t begin, std::size_t end) {
     for (std::size_t b = begin; b < end; ++b) {
@@ -127,15 +132,16 @@ void dropout_samples(Cpu& dev, const random::Key& key, std::uint64_t first, Drop
 
 /// `first` is the position in the epoch of the batch's first sample; `key` holds seed, layer and step.
 template <class T, int... D>
-void dropout_forward(Cpu& dev, const random::Key& key, std::uint64_t first, std::type_identity_t<In<T, D...>> x, int num,
-                     int den, Out<T, D...> y) {
+void dropout_forward(Cpu& dev, const random::Key& key, std::uint64_t first, std::type_identity_t<In<T, D...>> x,
+                     int num, int den, Out<T, D...> y) {
   dropout_samples(dev, key, first, DropoutRate(num, den), x.data, y.data, false, y.batch, Out<T, D...>::sample);
 }
 
 template <class T, int... D>
 void dropout_backward(Cpu& dev, const random::Key& key, std::uint64_t first, std::type_identity_t<In<T, D...>> dy,
                       int num, int den, Into<T, D...> dx) {
-  if (dx) dropout_samples(dev, key, first, DropoutRate(num, den), dy.data, dx.data, dx.add, dx.batch, Out<T, D...>::sample);
+  if (dx)
+    dropout_samples(dev, key, first, DropoutRate(num, den), dy.data, dx.data, dx.add, dx.batch, Out<T, D...>::sample);
 }
 
 }  // namespace tenon::kernels

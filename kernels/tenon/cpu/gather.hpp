@@ -1,7 +1,7 @@
 // Gathering a batch from a resident data set: order, augmentation, normalisation, layout, in one visit to the bytes.
 //   images (N, H, W, C) or planar (N, C, H, W), bytes   ->   x (B, ...), channels-last, or planar if asked
 //   labels (N), bytes                                   ->   y (B), int32
-//   row b is the sample order(first + b), changed as augmentation.draw(first + b) says, each value pixel * scale + offset
+//   row b is sample order(first + b), changed as augmentation.draw(first + b) says; each value pixel * scale + offset
 // Strategy  a task owns 8 samples; a row of pixels that stays in order is widened eight bytes at a time.
 // Cost      5 bytes a value.
 // SPDX-License-Identifier: MIT
@@ -23,7 +23,8 @@ namespace portable {
 
 /// y[i * y_stride] = x[i * x_stride] * scale + offset; x_stride may be negative.
 template <class T>
-void normalise(const std::uint8_t* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride, int n, T scale, T offset) {
+void normalise(const std::uint8_t* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride, int n, T scale,
+               T offset) {
   for (int i = 0; i < n; ++i) y[i * y_stride] = static_cast<T>(x[i * x_stride]) * scale + offset;
 }
 
@@ -44,7 +45,8 @@ TENON_AVX2 inline void normalise(const std::uint8_t* x, int step, float* y, int 
   const __m256 s = _mm256_set1_ps(scale), o = _mm256_set1_ps(offset);
   const bool backwards = step < 0;
   if (n < lanes) {
-    for (int i = 0; i < n; ++i) y[i] = __builtin_fmaf(static_cast<float>(x[i * step]), scale, offset);  // as the lanes round
+    for (int i = 0; i < n; ++i)
+      y[i] = __builtin_fmaf(static_cast<float>(x[i * step]), scale, offset);  // as the lanes round
     return;
   }
   for (int i = 0; i < n; i += lanes) {
@@ -57,8 +59,8 @@ TENON_AVX2 inline void normalise(const std::uint8_t* x, int step, float* y, int 
 #endif
 
 template <class T>
-void normalise(const Cpu& dev, const std::uint8_t* x, std::ptrdiff_t x_stride, T* y, std::ptrdiff_t y_stride, int n,
-               T scale, T offset) {
+void normalise([[maybe_unused]] const Cpu& dev, const std::uint8_t* x, std::ptrdiff_t x_stride, T* y,
+               std::ptrdiff_t y_stride, int n, T scale, T offset) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (y_stride == 1 && (x_stride == 1 || x_stride == -1) && takes_avx2<T>(dev))
@@ -97,17 +99,20 @@ void gather_image(const Cpu& dev, const Images& from, std::uint64_t index, const
       for (int j = end; j < w; ++j) row[j * yp] = black;
       const std::uint8_t* const line = x + (from.planar ? (k * h + source) * w : source * w * c + k);
       const int first = drawn.mirrored ? w - 1 - begin - drawn.right : begin - drawn.right;
-      normalise(dev, line + first * xp, drawn.mirrored ? -xp : xp, row + begin * yp, yp, end - begin, n.scale[k], n.offset[k]);
+      normalise(dev, line + first * xp, drawn.mirrored ? -xp : xp, row + begin * yp, yp, end - begin, n.scale[k],
+                n.offset[k]);
     }
 }
 
 /// x.batch images from position `first` of the epoch on. x holds (H, W, C), or (C, H, W) if planar.
 template <class T, int... D>
-void gather_images(Cpu& dev, const Images& from, const Order& order, std::uint64_t first, const Augmentation& augmentation,
-                   const std::type_identity_t<Normalisation<T>>& normalisation, Out<T, D...> x, bool planar = false) {
+void gather_images(Cpu& dev, const Images& from, const Order& order, std::uint64_t first,
+                   const Augmentation& augmentation, const std::type_identity_t<Normalisation<T>>& normalisation,
+                   Out<T, D...> x, bool planar = false) {
   if (from.sample() != Out<T, D...>::sample || from.c > Normalisation<T>::most_channels)
-    throw Error("gather_images", "expected images of " + std::to_string(Out<T, D...>::sample) + " values and at most 4 channels, got " +
-                                     std::to_string(from.h) + " x " + std::to_string(from.w) + " x " + std::to_string(from.c));
+    throw Error("gather_images", "expected images of " + std::to_string(Out<T, D...>::sample) +
+                                     " values and at most 4 channels, got " + std::to_string(from.h) + " x " +
+                                     std::to_string(from.w) + " x " + std::to_string(from.c));
   constexpr std::size_t grain = 8;
   dev.parallel_chunks(static_cast<std::size_t>(x.batch), grain, [&](std::size_t begin, std::size_t end) {
     // A shuffled image is in no cache: it is asked for while those before it are worked on.
@@ -117,12 +122,14 @@ void gather_images(Cpu& dev, const Images& from, const Order& order, std::uint64
       prefetch(from, index[b - begin]);
     }
     for (std::size_t b = begin; b < end; ++b)
-      gather_image(dev, from, index[b - begin], augmentation.draw(first + b), normalisation, planar, x.row(static_cast<int>(b)));
+      gather_image(dev, from, index[b - begin], augmentation.draw(first + b), normalisation, planar,
+                   x.row(static_cast<int>(b)));
   });
 }
 
 /// y[b] = labels[order(first + b)]
-inline void gather_labels(Cpu&, const std::uint8_t* labels, const Order& order, std::uint64_t first, Span<std::int32_t> y) {
+inline void gather_labels(Cpu&, const std::uint8_t* labels, const Order& order, std::uint64_t first,
+                          Span<std::int32_t> y) {
   for (std::size_t b = 0; b < y.size; ++b) y[b] = labels[order(first + b)];
 }
 

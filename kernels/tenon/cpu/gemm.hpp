@@ -1,9 +1,11 @@
-// Matrix products: C (M, N) = f(A (M, K) B (K, N) + bias), or C += A B.
-//   A    any strides: element (m, k) at a[m * row + k * step]; it is read one element at a time and broadcast
-//   B    rows of 16 consecutive columns: (k, j .. j + 15) at b[k * step + j]; packed panels of 16 or a row-major matrix
-// Strategy  a tile of 6 x 16 values of C stays in 12 vector registers over the whole of K, which is never split, so
-//           every element is one sum in the order of k. A task owns a block of C; blocks depend on M and N alone.
-// Bound     FMA throughput: 12 independent chains hide a latency of 4 on two ports; 8 loads feed 12 FMAs.
+// Matrix products: C (M, N) = f(start + A (M, K) B (K, N)).
+//   A   element (m, k) at a[m * a_row + k * a_k]; one of the two strides is 1
+//   B   16 columns side by side, a panel: (k, 16 p + j) at b[p * b_panel + k * b_k + j]. Packed, (N / 16, K, 16), the
+//       panels are K * 16 apart and their rows 16; a row-major matrix will do as it is: 16 and N.
+//   start   zero, a bias (rows 0 apart), or C itself, to be added to
+// Strategy  tiles of 6 x 16 (gemm_tile.hpp) over K in blocks of 2048. Every element is one sum in the order of k, begun
+//           at `start`: its bits depend on neither tiles nor tasks. A task owns a block of C, cut by M, N and K alone.
+// Cost      2 M N K operations; 0.9 of the FMA peak from about 128 x 16 x 128 on (bench/kernels/gemm.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,60 +15,80 @@
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/activation.hpp"
 #include "tenon/cpu/eigen.hpp"
+#include "tenon/cpu/gemm_tile.hpp"
 #include "tenon/cpu/vec.hpp"
 
 namespace tenon::kernels {
 
-/// One product. `panel` is the distance between two 16-wide column blocks of B.
 template <class T>
 struct Gemm {
   int m, n, k;
   const T* a;
-  std::ptrdiff_t a_row, a_step;
+  std::ptrdiff_t a_row, a_k;
   const T* b;
-  std::ptrdiff_t b_step, panel;
+  std::ptrdiff_t b_panel, b_k;
   T* c;
   std::ptrdiff_t c_row;
-  const T* bias = nullptr;  // (n), or null
-  bool add = false;         // C += A B; then neither bias nor activation
+  const T* start = nullptr;
+  std::ptrdiff_t start_row = 0;
 };
 
-inline constexpr int gemm_columns = 16;
-
-/// Values of a B packed into panels: (ceil(n / 16), k, 16), zero where there is no column.
+/// Values of a (K, N) matrix B in panels: (N / 16, K, 16), zero where there is no column.
 constexpr std::size_t gemm_packed(int n, int k) {
-  return static_cast<std::size_t>(ceil_div(n, gemm_columns)) * static_cast<std::size_t>(k) * gemm_columns;
+  return static_cast<std::size_t>(panels(n)) * static_cast<std::size_t>(k) * panel;
 }
+
+/// How C is cut into tasks: blocks of `rows` x `columns` (of panels), each some microseconds long.
+struct GemmTasks {
+  int rows, columns, across, count;
+
+  constexpr GemmTasks(int m, int n, int k) : rows(m < 1 ? 1 : m < most_rows ? m : most_rows), columns(1), across(0), count(0) {
+    const auto cost = [&](int r) { return static_cast<long long>(r < 3 ? 3 : r) * (k < 1 ? 1 : k); };  // in cycles of a panel
+    while (rows > 2 * least_rows && cost(rows) > longest) rows = (rows + 1) / 2;
+    columns = cost(rows) < shortest ? static_cast<int>((shortest + cost(rows) - 1) / cost(rows)) : 1;
+    if (rows < 3) columns = (columns + 3) / 4 * 4;  // a single row takes four panels side by side
+    if (columns > panels(n)) columns = panels(n);
+    across = panels(n) / columns + (panels(n) % columns != 0);
+    count = across * ((m + rows - 1) / rows);
+  }
+
+ private:
+  static constexpr int most_rows = 128, least_rows = 32;
+  static constexpr long long shortest = 1 << 14, longest = 1 << 17;  // cycles: 5 and 40 us
+};
 
 namespace portable {
 
-// Eigen's fixed-size tiles: at most 32 x 16 of C, K in pieces of 256, always in the same order.
-template <class T, Act A>
-void gemm_block(const Gemm<T>& g, int m0, int m1, int n0, int n1) {
-  using Eigen::Dynamic;
-  using Strided = Eigen::Stride<Dynamic, Dynamic>;
-  using Tile = Eigen::Matrix<T, Dynamic, Dynamic, Eigen::RowMajor, 32, gemm_columns>;
-  for (int j = n0; j < n1; j += gemm_columns) {
-    const int cols = n1 - j < gemm_columns ? n1 - j : gemm_columns;
-    const T* const b = g.b + (j / gemm_columns) * g.panel;
+// Eigen's product of at most 32 x 16 x 256, which allocates nothing and adds in the same order everywhere.
+template <int Order, class T>
+void gemm_add(int m, int n, int k, const T* a, std::ptrdiff_t lda, const T* b, std::ptrdiff_t ldb, T* c, std::ptrdiff_t ldc) {
+  using namespace Eigen;
+  const Map<const Matrix<T, Dynamic, Dynamic, Order, 32, 256>, 0, OuterStride<>> A(a, m, k, OuterStride<>(lda));
+  const Map<const Matrix<T, Dynamic, Dynamic, RowMajor, 256, 16>, 0, OuterStride<>> B(b, k, n, OuterStride<>(ldb));
+  Map<Matrix<T, Dynamic, Dynamic, RowMajor, 32, 16>, 0, OuterStride<>> C(c, m, n, OuterStride<>(ldc));
+  C.noalias() += A * B;
+}
+
+template <Act A, class T>
+void gemm_block(const Gemm<T>& g, int m0, int m1, int p0, int p1) {
+  for (int p = p0; p < p1; ++p) {
+    const int cols = g.n - p * panel < panel ? g.n - p * panel : panel;
     for (int i = m0; i < m1; i += 32) {
       const int rows = m1 - i < 32 ? m1 - i : 32;
-      Tile acc = Tile::Zero(rows, cols);
+      T* const c = g.c + i * g.c_row + p * panel;
+      const T* const start = g.start ? g.start + i * g.start_row + p * panel : nullptr;
+      for (int r = 0; r < rows; ++r)
+        for (int j = 0; j < cols; ++j) c[r * g.c_row + j] = start ? start[r * g.start_row + j] : T(0);
       for (int k = 0; k < g.k; k += 256) {
         const int depth = g.k - k < 256 ? g.k - k : 256;
-        const Eigen::Map<const Eigen::Matrix<T, Dynamic, Dynamic, Eigen::RowMajor>, 0, Strided> a(
-            g.a + i * g.a_row + k * g.a_step, rows, depth, Strided(g.a_row, g.a_step));
-        const Eigen::Map<const Eigen::Matrix<T, Dynamic, Dynamic, Eigen::RowMajor>, 0, Strided> bk(
-            b + k * g.b_step, depth, cols, Strided(g.b_step, 1));
-        acc.noalias() += a.lazyProduct(bk);
+        const T* const a = g.a + i * g.a_row + k * g.a_k;
+        const T* const b = g.b + p * g.b_panel + k * g.b_k;
+        if (g.a_k == 1) gemm_add<Eigen::RowMajor>(rows, cols, depth, a, g.a_row, b, g.b_k, c, g.c_row);
+        else gemm_add<Eigen::ColMajor>(rows, cols, depth, a, g.a_k, b, g.b_k, c, g.c_row);
       }
-      for (int r = 0; r < rows; ++r) {
-        T* const c = g.c + (i + r) * g.c_row + j;
-        for (int s = 0; s < cols; ++s) {
-          if (g.add) c[s] += acc(r, s);
-          else c[s] = Activate<A>::of(g.bias ? acc(r, s) + g.bias[j + s] : acc(r, s));
-        }
-      }
+      if constexpr (A.kind != Activation::none)
+        for (int r = 0; r < rows; ++r)
+          for (int j = 0; j < cols; ++j) c[r * g.c_row + j] = Activate<A>::of(c[r * g.c_row + j]);
     }
   }
 }
@@ -76,110 +98,86 @@ void gemm_block(const Gemm<T>& g, int m0, int m1, int n0, int n1) {
 #if TENON_X86
 namespace avx2 {
 
-#if defined(__clang__)
-#define TENON_UNROLL _Pragma("unroll")
-#else
-#define TENON_UNROLL _Pragma("GCC unroll 16")
-#endif
+inline constexpr int gemm_depth = 2048;
 
-template <int R>
-struct Tile {
-  __m256 v[R][2];
-};
-
-/// R x 16 sums over k, in registers.
-template <int R, bool Masked>
-TENON_AVX2_INLINE Tile<R> gemm_tile(int k, const float* a, std::ptrdiff_t a_row, std::ptrdiff_t a_step, const float* b,
-                                    std::ptrdiff_t b_step, __m256i m0, __m256i m1) {
-  Tile<R> t;
+/// R rows from i and P panels from p, for k in [k0, k1).
+template <int R, int P, Act A, class Low, class High>
+TENON_AVX2_INLINE void gemm_rows(const Gemm<float>& g, int i, int p, int k0, int k1, Low low, High high) {
+  const float* a[R];
   TENON_UNROLL
-  for (int r = 0; r < R; ++r) t.v[r][0] = t.v[r][1] = _mm256_setzero_ps();
-  for (int i = 0; i < k; ++i, a += a_step, b += b_step) {
-    const __m256 b0 = Masked ? _mm256_maskload_ps(b, m0) : _mm256_loadu_ps(b);
-    const __m256 b1 = Masked ? _mm256_maskload_ps(b + 8, m1) : _mm256_loadu_ps(b + 8);
-    TENON_UNROLL
-    for (int r = 0; r < R; ++r) {
-      const __m256 ar = _mm256_broadcast_ss(a + r * a_row);
-      t.v[r][0] = _mm256_fmadd_ps(ar, b0, t.v[r][0]);
-      t.v[r][1] = _mm256_fmadd_ps(ar, b1, t.v[r][1]);
-    }
-  }
-  return t;
+  for (int r = 0; r < R; ++r) a[r] = g.a + (i + r) * g.a_row + k0 * g.a_k;
+  float* const c = g.c + i * g.c_row + p * panel;
+  Tile<R, P> tile;
+  if (k0 > 0) tile.start(c, g.c_row, low, high);
+  else tile.start(g.start ? g.start + i * g.start_row + p * panel : nullptr, g.start_row, low, high);
+  tile.multiply(a, Stride{g.a_k}, k1 - k0, g.b + p * g.b_panel + k0 * g.b_k, g.b_panel, g.b_k, low, high);
+  if (k1 == g.k) tile.template finish<A>(c, g.c_row, low, high);
+  else tile.template finish<Act{}>(c, g.c_row, low, high);
 }
 
-template <int R, Act A, bool Masked>
-TENON_AVX2 inline void gemm_rows(const Gemm<float>& g, int i, int j, int cols) {
-  const float* const b = g.b + (j / gemm_columns) * g.panel;
-  const __m256i m0 = first(cols), m1 = first(cols - 8);
-  const Tile<R> t = gemm_tile<R, Masked>(g.k, g.a + i * g.a_row, g.a_row, g.a_step, b, g.b_step, m0, m1);
-  __m256 bias0 = _mm256_setzero_ps(), bias1 = bias0;
-  if (g.bias) {
-    bias0 = _mm256_maskload_ps(g.bias + j, m0);
-    bias1 = _mm256_maskload_ps(g.bias + j + 8, m1);
-  }
-  TENON_UNROLL
-  for (int r = 0; r < R; ++r) {
-    float* const c = g.c + (i + r) * g.c_row + j;
-    __m256 v0 = t.v[r][0], v1 = t.v[r][1];
-    if (g.add) {
-      v0 = _mm256_add_ps(_mm256_maskload_ps(c, m0), v0);
-      v1 = _mm256_add_ps(_mm256_maskload_ps(c + 8, m1), v1);
-    } else {
-      v0 = Activate<A>::of(_mm256_add_ps(v0, bias0));
-      v1 = Activate<A>::of(_mm256_add_ps(v1, bias1));
+/// Rows [m0, m1) of panel p.
+template <Act A, class Low, class High>
+TENON_AVX2 void gemm_panel(const Gemm<float>& g, int m0, int m1, int p, int k0, int k1, Low low, High high) {
+  const EvenSplit tiles(m1 - m0);
+  for (int t = 0, i = m0; t < tiles.parts; ++t) {
+    const int end = m0 + tiles.begin(t + 1);
+    switch (end - i) {
+      case 1: gemm_rows<1, 1, A>(g, i, p, k0, k1, low, high); break;
+      case 2: gemm_rows<2, 1, A>(g, i, p, k0, k1, low, high); break;
+      case 3: gemm_rows<3, 1, A>(g, i, p, k0, k1, low, high); break;
+      case 4: gemm_rows<4, 1, A>(g, i, p, k0, k1, low, high); break;
+      case 5: gemm_rows<5, 1, A>(g, i, p, k0, k1, low, high); break;
+      default: gemm_rows<6, 1, A>(g, i, p, k0, k1, low, high);
     }
-    if (cols == gemm_columns) {
-      _mm256_storeu_ps(c, v0);
-      _mm256_storeu_ps(c + 8, v1);
-    } else {
-      _mm256_maskstore_ps(c, m0, v0);
-      _mm256_maskstore_ps(c + 8, m1, v1);
-    }
+    i = end;
   }
 }
 
-template <Act A, bool Masked>
-TENON_AVX2 inline void gemm_panel(const Gemm<float>& g, int m0, int m1, int j, int cols) {
-  int i = m0;
-  for (; i + 6 <= m1; i += 6) gemm_rows<6, A, Masked>(g, i, j, cols);
-  switch (m1 - i) {
-    case 1: return gemm_rows<1, A, Masked>(g, i, j, cols);
-    case 2: return gemm_rows<2, A, Masked>(g, i, j, cols);
-    case 3: return gemm_rows<3, A, Masked>(g, i, j, cols);
-    case 4: return gemm_rows<4, A, Masked>(g, i, j, cols);
-    case 5: return gemm_rows<5, A, Masked>(g, i, j, cols);
-    default: return;
-  }
-}
-
+/// Rows [m0, m1) of panels [p0, p1).
 template <Act A>
-TENON_AVX2 inline void gemm_block(const Gemm<float>& g, int m0, int m1, int n0, int n1) {
-  for (int j = n0; j < n1; j += gemm_columns) {
-    const int cols = n1 - j < gemm_columns ? n1 - j : gemm_columns;
-    if (cols < gemm_columns && g.b_step != gemm_columns) gemm_panel<A, true>(g, m0, m1, j, cols);  // B ends here
-    else gemm_panel<A, false>(g, m0, m1, j, cols);
+TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1) {
+  for (int k0 = 0; k0 == 0 || k0 < g.k; k0 += gemm_depth) {
+    const int k1 = g.k - k0 < gemm_depth ? g.k : k0 + gemm_depth;
+    int p = p0;
+    // One row or two have too few sums to hide an addition's latency: more panels side by side.
+    if (m1 - m0 == 1)
+      for (; p + 4 <= p1 && (p + 4) * panel <= g.n; p += 4) gemm_rows<1, 4, A>(g, m0, p, k0, k1, Whole{}, Whole{});
+    if (m1 - m0 == 2)
+      for (; p + 2 <= p1 && (p + 2) * panel <= g.n; p += 2) gemm_rows<2, 2, A>(g, m0, p, k0, k1, Whole{}, Whole{});
+    for (; p < p1; ++p) {
+      const int columns = g.n - p * panel;
+      if (columns >= panel) gemm_panel<A>(g, m0, m1, p, k0, k1, Whole{}, Whole{});
+      else gemm_panel<A>(g, m0, m1, p, k0, k1, Part{first(columns)}, Part{first(columns - lanes)});
+    }
   }
 }
 
 }  // namespace avx2
 #endif
 
-inline constexpr int gemm_task_rows = 48, gemm_task_columns = 64;  // about 40 us at depth 784
+/// Rows [m0, m1) of panels [p0, p1) of the product, on this thread.
+template <Act A, class T>
+void gemm_range(const Cpu& dev, const Gemm<T>& g, int m0, int m1, int p0, int p1) {
+#if TENON_X86
+  if constexpr (std::is_same_v<T, float>)
+    if (takes_avx2<T>(dev)) return avx2::gemm_block<A>(g, m0, m1, p0, p1);
+#endif
+  portable::gemm_block<A>(g, m0, m1, p0, p1);
+}
 
-/// The whole product, in tasks of 48 x 64 of C.
+/// One task of the product.
+template <Act A, class T>
+void gemm_task(const Cpu& dev, const Gemm<T>& g, const GemmTasks& tasks, int task) {
+  const int m0 = task / tasks.across * tasks.rows, p0 = task % tasks.across * tasks.columns;
+  const int m1 = g.m - m0 < tasks.rows ? g.m : m0 + tasks.rows;
+  const int p1 = panels(g.n) - p0 < tasks.columns ? panels(g.n) : p0 + tasks.columns;
+  gemm_range<A>(dev, g, m0, m1, p0, p1);
+}
+
 template <Act A, class T>
 void gemm(Cpu& dev, const Gemm<T>& g) {
-  const int down = ceil_div(g.m, gemm_task_rows), across = ceil_div(g.n, gemm_task_columns);
-  dev.parallel(down * across, [&](int task, int) {
-    const int m0 = task / across * gemm_task_rows, n0 = task % across * gemm_task_columns;
-    const int m1 = g.m - m0 < gemm_task_rows ? g.m : m0 + gemm_task_rows;
-    const int n1 = g.n - n0 < gemm_task_columns ? g.n : n0 + gemm_task_columns;
-#if TENON_X86
-    if constexpr (std::is_same_v<T, float>)
-      if (takes_avx2<T>(dev)) return avx2::gemm_block<A>(g, m0, m1, n0, n1);
-#endif
-    portable::gemm_block<T, A>(g, m0, m1, n0, n1);
-  });
+  const GemmTasks tasks(g.m, g.n, g.k);
+  dev.parallel(tasks.count, [&](int task, int) { gemm_task<A>(dev, g, tasks, task); });
 }
 
 }  // namespace tenon::kernels

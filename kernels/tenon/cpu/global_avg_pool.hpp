@@ -1,39 +1,101 @@
-// GlobalAvgPool: the mean of each channel over the pixels.
-//   x (B, H, W, C)   ->   y (B, C)                  backward   dx (B, H, W, C) = dy / (H W)
-// Strategy  an image a task; sums over pixels in order, a pixel's channels side by side.
-// Cost      4 H W C bytes a sample.
+// GlobalAvgPool: the mean of each channel over all pixels.
+//   x (B, H, W, C)   ->   y (B, C)      backward   dx (B, H, W, C) = dy / (H W)
+// Strategy  an image a task, 8 channels side by side, pixels in order.
+// Cost      4 bytes a value, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
+#include <type_traits>
 
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/vec.hpp"
 
 namespace tenon::kernels {
 
+namespace portable {
+
+template <class T>
+void channel_means(const T* x, int pixels, int channels, T* y) {
+  for (int c = 0; c < channels; ++c) {
+    T s = 0;
+    for (int p = 0; p < pixels; ++p) s += x[static_cast<std::size_t>(p) * channels + c];
+    y[c] = s / static_cast<T>(pixels);
+  }
+}
+
+template <class T>
+void spread_means(const T* dy, int pixels, int channels, T* dx, bool add) {
+  for (int p = 0; p < pixels; ++p)
+    for (int c = 0; c < channels; ++c, ++dx) *dx = (add ? *dx : T(0)) + dy[c] / static_cast<T>(pixels);
+}
+
+}  // namespace portable
+
+#if TENON_X86
+namespace avx2 {
+
+struct ChannelMeans {
+  const float* x;
+  std::size_t pixels, channels;
+  float* y;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    __m256 even = _mm256_setzero_ps(), odd = even;  // two sums hide half of an addition's latency
+    std::size_t p = 0;
+    for (; p + 2 <= pixels; p += 2) {
+      even = _mm256_add_ps(even, load(x + p * channels + c, live));
+      odd = _mm256_add_ps(odd, load(x + (p + 1) * channels + c, live));
+    }
+    if (p < pixels) even = _mm256_add_ps(even, load(x + p * channels + c, live));
+    store(y + c, live, _mm256_div_ps(_mm256_add_ps(even, odd), _mm256_set1_ps(static_cast<float>(pixels))));
+  }
+};
+
+TENON_AVX2 inline void channel_means(const float* x, int pixels, int channels, float* y) {
+  ChannelMeans step{x, static_cast<std::size_t>(pixels), static_cast<std::size_t>(channels), y};
+  for_each_vector(0, step.channels, step);
+}
+
+struct SpreadMeans {
+  const float* dy;
+  std::size_t pixels, channels;
+  float* dx;
+  bool add;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    const __m256 g = _mm256_div_ps(load(dy + c, live), _mm256_set1_ps(static_cast<float>(pixels)));
+    for (std::size_t i = c; i < pixels * channels; i += channels)
+      store(dx + i, live, add ? _mm256_add_ps(load(dx + i, live), g) : g);
+  }
+};
+
+TENON_AVX2 inline void spread_means(const float* dy, int pixels, int channels, float* dx, bool add) {
+  SpreadMeans step{dy, static_cast<std::size_t>(pixels), static_cast<std::size_t>(channels), dx, add};
+  for_each_vector(0, step.channels, step);
+}
+
+}  // namespace avx2
+#endif
+
 template <class T, int H, int W, int C>
 void global_avg_pool_forward(Cpu& dev, In<T, Batch, H, W, C> x, Out<T, Batch, C> y) {
-  dev.parallel(x.batch, [&](int n, int) {
-    T* const to = y.row(n);
-    std::fill_n(to, C, T(0));
-    for (std::size_t p = 0; p < static_cast<std::size_t>(H) * W; ++p)
-      for (int c = 0; c < C; ++c) to[c] += x.row(n)[p * C + c];
-    for (int c = 0; c < C; ++c) to[c] *= T(1) / (H * W);
+  dev.parallel(y.batch, [&](int n, int) {
+#if TENON_X86
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev)) return avx2::channel_means(x.row(n), H * W, C, y.row(n));
+#endif
+    portable::channel_means(x.row(n), H * W, C, y.row(n));
   });
 }
 
 template <class T, int H, int W, int C>
-void global_avg_pool_backward(Cpu& dev, In<T, Batch, C> dy, Into<T, Batch, H, W, C> dx) {
+void global_avg_pool_backward(Cpu& dev, std::type_identity_t<In<T, Batch, C>> dy, Into<T, Batch, H, W, C> dx) {
   if (!dx) return;
   dev.parallel(dx.batch, [&](int n, int) {
-    for (std::size_t p = 0; p < static_cast<std::size_t>(H) * W; ++p)
-      for (int c = 0; c < C; ++c) {
-        const T g = dy.row(n)[c] * (T(1) / (H * W));
-        T& to = dx.row(n)[p * C + c];
-        to = dx.add ? to + g : g;
-      }
+#if TENON_X86
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev)) return avx2::spread_means(dy.row(n), H * W, C, dx.row(n), dx.add);
+#endif
+    portable::spread_means(dy.row(n), H * W, C, dx.row(n), dx.add);
   });
 }
 

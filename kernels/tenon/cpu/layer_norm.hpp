@@ -23,7 +23,8 @@ constexpr std::size_t layer_norm_workspace(int n) {
 
 /// Rows of a chunk, by the number of rows alone.
 constexpr std::size_t layer_norm_grain(std::size_t rows) {
-  return (rows + layer_norm_chunks - 1) / layer_norm_chunks < 8 ? 8 : (rows + layer_norm_chunks - 1) / layer_norm_chunks;
+  const std::size_t share = (rows + layer_norm_chunks - 1) / layer_norm_chunks;
+  return share < 8 ? 8 : share;
 }
 
 namespace portable {
@@ -96,8 +97,8 @@ struct RowNormalise {
   }
 };
 
-TENON_AVX2 inline void layer_norm_row(const float* x, int n, const float* gamma, const float* beta, float epsilon, float* y,
-                                      float* mean, float* rstd) {
+TENON_AVX2 inline void layer_norm_row(const float* x, int n, const float* gamma, const float* beta, float epsilon,
+                                      float* y, float* mean, float* rstd) {
   const std::size_t width = static_cast<std::size_t>(n);
   RowSum s{x, _mm256_setzero_ps()};
   for_each_vector(0, width, s);
@@ -145,7 +146,8 @@ TENON_AVX2 inline void layer_norm_row_backward(const float* x, const float* dy, 
   RowGradientSums sums{x, dy, gamma, mu, r, zero, zero, dgamma, dbeta};
   for_each_vector(0, width, sums);
   if (!dx) return;
-  const __m256 s = _mm256_set1_ps(sum(sums.s) / static_cast<float>(n)), q = _mm256_set1_ps(sum(sums.q) / static_cast<float>(n));
+  const __m256 s = _mm256_set1_ps(sum(sums.s) / static_cast<float>(n)),
+               q = _mm256_set1_ps(sum(sums.q) / static_cast<float>(n));
   RowInputGradient out{x, dy, gamma, mu, r, s, q, dx, add};
   for_each_vector(0, width, out);
 }

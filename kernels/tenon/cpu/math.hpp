@@ -26,7 +26,8 @@ struct Reduced {
   __m256 k, r;
 };
 TENON_AVX2_INLINE Reduced by_ln2(__m256 x) {
-  const __m256 k = _mm256_round_ps(_mm256_mul_ps(x, splat(0x1.715476p+0)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+  const __m256 k =
+      _mm256_round_ps(_mm256_mul_ps(x, splat(0x1.715476p+0)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m256 r = _mm256_fnmadd_ps(k, splat(0x1.62e400p-1), x);  // 15 bits, so exact
   return {k, _mm256_fnmadd_ps(k, splat(0x1.7f7d1cp-20), r)};
 }
@@ -70,8 +71,7 @@ TENON_AVX2_INLINE __m256 log(__m256 x) {
   const __m256i sqrt_half = _mm256_set1_epi32(0x3f3504f3);
   const __m256i offset = _mm256_sub_epi32(_mm256_castps_si256(scaled), sqrt_half);
   const __m256i mantissa = _mm256_add_epi32(_mm256_and_si256(offset, _mm256_set1_epi32(0x7fffff)), sqrt_half);
-  const __m256 k = _mm256_sub_ps(_mm256_cvtepi32_ps(_mm256_srai_epi32(offset, 23)),
-                                 _mm256_and_ps(denormal, splat(23)));
+  const __m256 k = _mm256_sub_ps(_mm256_cvtepi32_ps(_mm256_srai_epi32(offset, 23)), _mm256_and_ps(denormal, splat(23)));
   // log(1 + f) = f - s (f - tail), s = f / (2 + f): as in core/math.hpp
   const __m256 f = _mm256_sub_ps(_mm256_castsi256_ps(mantissa), splat(1));
   const __m256 s = _mm256_div_ps(f, _mm256_add_ps(f, splat(2)));

@@ -1,84 +1,189 @@
-// MaxPool2d: the largest value of each window, and where it was.
-//   x (B, H, W, C)   ->   y (B, H', W', C), argmax (B, H', W', C): place in the window, row by row; null: not wanted
-//   backward         dx (B, H, W, C) = dy at the places, zero elsewhere
-// The first maximum wins, and a NaN beats all, as in PyTorch. Padding counts as minus infinity.
-// Strategy  an image a task. Without padding or dilation a pixel's channels go eight at a time; otherwise one by one.
-// Cost      4 (H W + H' W') C bytes a sample and a byte an output.
+// MaxPool2d: the largest value of each window, and where in the window it was.
+//   x (B, H, W, C)   ->   y (B, H', W', C), argmax (B, H', W', C): row * kw + column; may be null
+//   backward         dx (B, H, W, C) = dy where the maximum was, summed over the windows that share it
+// The first of equal values wins and NaN beats every number, as in PyTorch. Padding is never the maximum.
+// Strategy  an image a task, 8 channels of a window side by side. A convolution pools its bands with the same code.
+// Cost      4 bytes a value read and 5 a value written, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <type_traits>
 
 #include "tenon/core/view.hpp"
-#include "tenon/cpu/conv2d.hpp"  // pool_row
+#include "tenon/cpu/vec.hpp"
+#include "tenon/cpu/window.hpp"
 
 namespace tenon::kernels {
 
 namespace portable {
 
 template <class T>
-void max_pool2d_image(const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
-  const Window& w = d.window;
+void max_pool(const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
   for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox)
+    for (int ox = 0; ox < d.ow(); ++ox) {
+      const WindowAt w(d, oy, ox);
       for (int c = 0; c < d.c; ++c, ++y) {
-        bool any = false;
-        T most = 0;
-        int place = 0;
-        for (int i = 0; i < w.kh; ++i)
-          for (int j = 0; j < w.kw; ++j) {
-            const int iy = oy * w.sh - w.ph + i * w.dh, ix = ox * w.sw - w.pw + j * w.dw;
-            if (iy < 0 || iy >= d.h || ix < 0 || ix >= d.w) continue;
-            const T v = x[(static_cast<std::size_t>(iy) * d.w + ix) * d.c + c];
-            if (!any || v > most || v != v) most = v, place = i * w.kw + j, any = true;
+        int place = w.i0 * d.window.kw + w.j0;
+        T most = x[w.at(d, w.i0, w.j0) + c];
+        for (int i = w.i0; i < w.i1; ++i)
+          for (int j = w.j0; j < w.j1; ++j) {
+            const T v = x[w.at(d, i, j) + c];
+            if (!(v > most || v != v)) continue;
+            most = v;
+            place = i * d.window.kw + j;
           }
         *y = most;
         if (argmax) *argmax++ = static_cast<std::uint8_t>(place);
       }
+    }
 }
 
 template <class T>
-void max_pool2d_image_backward(const PoolDims& d, const std::uint8_t* argmax, const T* dy, T* dx) {
-  const Window& w = d.window;
+void max_pool_gradient(const PoolDims& d, const std::uint8_t* argmax, const T* dy, T* dx) {
   for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox)
+    for (int ox = 0; ox < d.ow(); ++ox) {
+      const WindowAt w(d, oy, ox);
       for (int c = 0; c < d.c; ++c) {
         const int place = *argmax++;
-        const int iy = oy * w.sh - w.ph + place / w.kw * w.dh, ix = ox * w.sw - w.pw + place % w.kw * w.dw;
-        dx[(static_cast<std::size_t>(iy) * d.w + ix) * d.c + c] += *dy++;
+        dx[w.at(d, place / d.window.kw, place % d.window.kw) + c] += *dy++;
       }
+    }
 }
 
 }  // namespace portable
 
-template <PoolDims D, class T>
-void max_pool2d_forward(Cpu& dev, Pool<D>, In<T, Batch, D.h, D.w, D.c> x, Out<T, Batch, D.oh(), D.ow(), D.c> y,
-                        std::type_identity_t<Out<std::uint8_t, Batch, D.oh(), D.ow(), D.c>> argmax) {
-  dev.parallel(x.batch, [&](int n, int) {
-    std::uint8_t* const places = argmax ? argmax.row(n) : nullptr;
 #if TENON_X86
-    if constexpr (std::is_same_v<T, float> && D.window.ph == 0 && D.window.pw == 0 && D.window.dh == 1 && D.window.dw == 1 &&
-                  D.window.sw == D.window.kw)
-      if (takes_avx2<T>(dev)) {
-        for (int p = 0; p < D.oh(); ++p)
-          avx2::ConvKernels::pool_row(x.row(n) + static_cast<std::size_t>(p) * D.window.sh * D.w * D.c, D.w, D.c, D.window.kh, D.window.kw,
-                                      D.ow(), y.row(n) + static_cast<std::size_t>(p) * D.ow() * D.c,
-                                      places ? places + static_cast<std::size_t>(p) * D.ow() * D.c : nullptr);
-        return;
+namespace avx2 {
+
+/// Eight numbers below 256 and eight bytes.
+TENON_AVX2_INLINE __m256i load_bytes(const std::uint8_t* p, Whole) {
+  return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+}
+TENON_AVX2_INLINE __m256i load_bytes(const std::uint8_t* p, Part m) {
+  std::uint64_t eight = 0;
+  std::memcpy(&eight, p, static_cast<std::size_t>(__builtin_popcount(_mm256_movemask_ps(_mm256_castsi256_ps(m.live)))));
+  return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(eight)));
+}
+TENON_AVX2_INLINE __m128i to_bytes(__m256i v) {
+  const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+  return _mm_packus_epi16(words, words);
+}
+TENON_AVX2_INLINE void store_bytes(std::uint8_t* p, Whole, __m256i v) {
+  _mm_storel_epi64(reinterpret_cast<__m128i*>(p), to_bytes(v));
+}
+TENON_AVX2_INLINE void store_bytes(std::uint8_t* p, Part m, __m256i v) {
+  const long long eight = _mm_cvtsi128_si64(to_bytes(v));
+  std::memcpy(p, &eight, static_cast<std::size_t>(__builtin_popcount(_mm256_movemask_ps(_mm256_castsi256_ps(m.live)))));
+}
+
+/// A maximum in the making, and where it was: later values win only if larger or NaN.
+struct Maximum {
+  __m256 most;
+  __m256i place;
+  TENON_AVX2_INLINE void offer(__m256 v, int at) {
+    const __m256 wins = _mm256_or_ps(_mm256_cmp_ps(v, most, _CMP_GT_OQ), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    most = _mm256_blendv_ps(most, v, wins);
+    place = _mm256_blendv_epi8(place, _mm256_set1_epi32(at), _mm256_castps_si256(wins));
+  }
+};
+
+struct MaxPoolWindow {
+  const PoolDims& d;
+  const WindowAt& w;
+  const float* x;
+  float* y;
+  std::uint8_t* argmax;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    Maximum m{load(x + w.at(d, w.i0, w.j0) + c, live), _mm256_set1_epi32(w.i0 * d.window.kw + w.j0)};
+    for (int i = w.i0; i < w.i1; ++i)
+      for (int j = w.j0; j < w.j1; ++j) m.offer(load(x + w.at(d, i, j) + c, live), i * d.window.kw + j);
+    store(y + c, live, m.most);
+    if (argmax) store_bytes(argmax + c, live, m.place);
+  }
+};
+
+TENON_AVX2 inline void max_pool(const PoolDims& d, const float* x, float* y, std::uint8_t* argmax) {
+  const std::size_t channels = static_cast<std::size_t>(d.c);
+  for (int oy = 0; oy < d.oh(); ++oy)
+    for (int ox = 0; ox < d.ow(); ++ox, y += channels) {
+      const WindowAt w(d, oy, ox);
+      MaxPoolWindow step{d, w, x, y, argmax};
+      for_each_vector(0, channels, step);
+      if (argmax) argmax += channels;
+    }
+}
+
+struct MaxPoolGradient {
+  const PoolDims& d;
+  const WindowAt& w;
+  const std::uint8_t* argmax;
+  const float* dy;
+  float* dx;
+  TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
+    const __m256i place = load_bytes(argmax + c, live);
+    const __m256 g = load(dy + c, live);
+    for (int i = w.i0; i < w.i1; ++i)
+      for (int j = w.j0; j < w.j1; ++j) {
+        float* const to = dx + w.at(d, i, j) + c;
+        const __m256i here = _mm256_cmpeq_epi32(place, _mm256_set1_epi32(i * d.window.kw + j));
+        store(to, live, _mm256_add_ps(load(to, live), _mm256_and_ps(g, _mm256_castsi256_ps(here))));
       }
+  }
+};
+
+TENON_AVX2 inline void max_pool_gradient(const PoolDims& d, const std::uint8_t* argmax, const float* dy, float* dx) {
+  const std::size_t channels = static_cast<std::size_t>(d.c);
+  for (int oy = 0; oy < d.oh(); ++oy)
+    for (int ox = 0; ox < d.ow(); ++ox, argmax += channels, dy += channels) {
+      const WindowAt w(d, oy, ox);
+      MaxPoolGradient step{d, w, argmax, dy, dx};
+      for_each_vector(0, channels, step);
+    }
+}
+
+}  // namespace avx2
 #endif
-    portable::max_pool2d_image(D, x.row(n), y.row(n), places);
+
+/// One image, x (h, w, c), or a band of one.
+template <class T>
+void max_pool(const Cpu& dev, const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
+#if TENON_X86
+  if constexpr (std::is_same_v<T, float>)
+    if (takes_avx2<T>(dev)) return avx2::max_pool(d, x, y, argmax);
+#endif
+  portable::max_pool(d, x, y, argmax);
+}
+
+/// dx (h, w, c) += dy where the maximum was: one image, or a band of one.
+template <class T>
+void max_pool_gradient(const Cpu& dev, const PoolDims& d, const std::uint8_t* argmax, const T* dy, T* dx) {
+#if TENON_X86
+  if constexpr (std::is_same_v<T, float>)
+    if (takes_avx2<T>(dev)) return avx2::max_pool_gradient(d, argmax, dy, dx);
+#endif
+  portable::max_pool_gradient(d, argmax, dy, dx);
+}
+
+template <class T, PoolDims D>
+void max_pool2d_forward(Cpu& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
+                        Out<T, Batch, D.oh(), D.ow(), D.c> y,
+                        std::type_identity_t<Out<std::uint8_t, Batch, D.oh(), D.ow(), D.c>> argmax) {
+  dev.parallel(y.batch, [&](int n, int) {
+    max_pool(dev, D, x.row(n), y.row(n), argmax ? argmax.row(n) : nullptr);
   });
 }
 
-template <PoolDims D, class T>
+template <class T, PoolDims D>
 void max_pool2d_backward(Cpu& dev, Pool<D>, std::type_identity_t<In<std::uint8_t, Batch, D.oh(), D.ow(), D.c>> argmax,
-                         In<T, Batch, D.oh(), D.ow(), D.c> dy, Into<T, Batch, D.h, D.w, D.c> dx) {
+                         std::type_identity_t<In<T, Batch, D.oh(), D.ow(), D.c>> dy, Into<T, Batch, D.h, D.w, D.c> dx) {
   if (!dx) return;
   dev.parallel(dx.batch, [&](int n, int) {
-    if (!dx.add) std::fill_n(dx.row(n), D.h * D.w * D.c, T(0));
-    portable::max_pool2d_image_backward(D, argmax.row(n), dy.row(n), dx.row(n));
+    if (!dx.add) std::fill_n(dx.row(n), dx.sample, T(0));
+    max_pool_gradient(dev, D, argmax.row(n), dy.row(n), dx.row(n));
   });
 }
 

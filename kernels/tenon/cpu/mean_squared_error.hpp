@@ -47,8 +47,8 @@ struct SquaredError {
   }
 };
 
-TENON_AVX2 inline double squared_error_range(const float* y, const float* target, float factor, float* dy, std::size_t begin,
-                                             std::size_t end) {
+TENON_AVX2 inline double squared_error_range(const float* y, const float* target, float factor, float* dy,
+                                             std::size_t begin, std::size_t end) {
   SquaredError step{y, target, _mm256_set1_ps(factor), dy, {}};
   for_each_vector(begin, end, step);
   return step.total.sum();
@@ -67,7 +67,8 @@ void mean_squared_error(Cpu& dev, std::type_identity_t<In<T, D...>> y, const std
     const std::size_t begin = chunks.begin(chunk), end = chunks.end(chunk);
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
-      if (takes_avx2<T>(dev)) return void(partial[chunk] = avx2::squared_error_range(y.data, target, factor, dy.data, begin, end));
+      if (takes_avx2<T>(dev))
+        return void(partial[chunk] = avx2::squared_error_range(y.data, target, factor, dy.data, begin, end));
 #endif
     partial[chunk] = portable::squared_error_range(y.data, target, factor, dy.data, begin, end);
   });

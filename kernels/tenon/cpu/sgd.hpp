@@ -69,8 +69,14 @@ struct Sgd {
 
 TENON_AVX2 inline void sgd_range(const SgdFactors<float>& f, float* w, const float* g, float* u, std::size_t begin,
                                  std::size_t end) {
-  Sgd step{_mm256_set1_ps(f.grad_scale), _mm256_set1_ps(f.l2), _mm256_set1_ps(f.momentum), _mm256_set1_ps(f.learning_rate),
-           f.nesterov, w, g, u};
+  Sgd step{_mm256_set1_ps(f.grad_scale),
+           _mm256_set1_ps(f.l2),
+           _mm256_set1_ps(f.momentum),
+           _mm256_set1_ps(f.learning_rate),
+           f.nesterov,
+           w,
+           g,
+           u};
   for_each_vector(begin, end, step);
 }
 

@@ -54,7 +54,8 @@ struct Doubles {
   }
   TENON_AVX2_INLINE void add_product(__m256 a, __m256 b) {
     low = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(_mm256_castps256_ps128(b)), low);
-    high = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1)), high);
+    high = _mm256_fmadd_pd(_mm256_cvtps_pd(_mm256_extractf128_ps(a, 1)), _mm256_cvtps_pd(_mm256_extractf128_ps(b, 1)),
+                           high);
   }
   TENON_AVX2_INLINE double sum() const {  // always in this order
     double s[4];
@@ -63,7 +64,7 @@ struct Doubles {
   }
 };
 
-/// step(i, Whole or Part) for i = begin, begin + 8, ... below end; `step` is a struct whose operator() is TENON_AVX2_INLINE.
+/// step(i, Whole or Part) for i = begin, begin + 8, ... below end; step's operator() is TENON_AVX2_INLINE.
 template <class Step>
 TENON_AVX2_INLINE void for_each_vector(std::size_t begin, std::size_t end, Step& step) {
   std::size_t i = begin;

@@ -19,8 +19,8 @@ inline void batch_norm(const double* x, int rows, int channels, const double* ga
   }
 }
 
-inline void batch_norm_backward(const double* x, int rows, int channels, const double* gamma, double epsilon, const double* dy,
-                                double* dx, double* dgamma, double* dbeta) {
+inline void batch_norm_backward(const double* x, int rows, int channels, const double* gamma, double epsilon,
+                                const double* dy, double* dx, double* dgamma, double* dbeta) {
   for (int c = 0; c < channels; ++c) {
     double mean = 0, variance = 0;
     for (int r = 0; r < rows; ++r) mean += x[r * channels + c] / rows;

@@ -9,8 +9,8 @@
 
 namespace tenon::kernels::ref {
 
-inline double gathered(const Images& from, std::uint64_t index, const Augmentation::Drawn& drawn, double mean, double deviation,
-                       int i, int j, int k) {
+inline double gathered(const Images& from, std::uint64_t index, const Augmentation::Drawn& drawn, double mean,
+                       double deviation, int i, int j, int k) {
   if (drawn.mirrored) j = from.w - 1 - j;
   i -= drawn.down;
   j -= drawn.right;

@@ -7,12 +7,14 @@
 
 namespace tenon::kernels::ref {
 
-inline void layer_norm(const double* x, int rows, int n, const double* gamma, const double* beta, double epsilon, double* y) {
+inline void layer_norm(const double* x, int rows, int n, const double* gamma, const double* beta, double epsilon,
+                       double* y) {
   for (int r = 0; r < rows; ++r) {
     double mean = 0, variance = 0;
     for (int i = 0; i < n; ++i) mean += x[r * n + i] / n;
     for (int i = 0; i < n; ++i) variance += std::pow(x[r * n + i] - mean, 2) / n;
-    for (int i = 0; i < n; ++i) y[r * n + i] = (x[r * n + i] - mean) / std::sqrt(variance + epsilon) * gamma[i] + beta[i];
+    for (int i = 0; i < n; ++i)
+      y[r * n + i] = (x[r * n + i] - mean) / std::sqrt(variance + epsilon) * gamma[i] + beta[i];
   }
 }
 

@@ -1,0 +1,119 @@
+// The patch matrix of a convolution, which is never made: row n holds the values under the kernel at output pixel n.
+//   frame     some rows of an image with its padding, channels-last: (rows, w + 2 pw, c)
+//   patches   X (n, k) = frame[pixel[n] + tap[k]], k = (channel of the group, ky, kx) as in PyTorch's weights
+// Forward is X w^T, the gradient of w is dz^T X, that of x adds dz w where X was read: any stride, dilation and group is a
+// matter of the two tables.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "tenon/core/geometry.hpp"
+#include "tenon/cpu/gemm_tile.hpp"
+
+namespace tenon::kernels {
+
+/// A worker's scratch, handed out piece by piece; the same calls with a null base measure it.
+class Scratch {
+ public:
+  constexpr Scratch() = default;
+  explicit Scratch(void* base) : base_(static_cast<std::byte*>(base)) {}
+  template <class T>
+  constexpr T* take(std::size_t n) {
+    const std::size_t at = bytes_;
+    bytes_ += (n * sizeof(T) + 63) / 64 * 64;
+    return base_ ? static_cast<T*>(static_cast<void*>(base_ + at)) : nullptr;
+  }
+  constexpr std::size_t bytes() const { return bytes_; }
+
+ private:
+  std::byte* base_ = nullptr;
+  std::size_t bytes_ = 0;
+};
+
+/// What the loops want to know about a convolution, worked out once.
+struct ConvSizes {
+  int cg, og;            // inputs and outputs of one group
+  int taps, depth;       // kh kw, and K = cg kh kw
+  int oh, ow;
+  int frame_w, reach;    // pixels in a row of the frame; rows under the kernel
+
+  constexpr explicit ConvSizes(const ConvDims& d)
+      : cg(d.c / d.groups),
+        og(d.o / d.groups),
+        taps(d.window.kh * d.window.kw),
+        depth(cg * taps),
+        oh(d.oh()),
+        ow(d.ow()),
+        frame_w(d.w + 2 * d.window.pw),
+        reach(d.window.dh * (d.window.kh - 1) + 1) {}
+};
+
+/// Rows of the result, cut into `count` bands of whole units, by shape alone; a worker does one band at a time.
+struct ConvBands {
+  int unit, units, count, rows;  // rows that belong together; how many such; bands; rows of the largest band
+
+  /// At least `want` bands, if there are so many units. A unit is a row of pooling windows, or two rows.
+  constexpr ConvBands(const ConvDims& d, const Fuse& f, long long want)
+      : unit(f.pooled ? f.pool.kh : 2), units(f.pooled ? d.oh() / unit : (d.oh() + 1) / 2), count(1), rows(0) {
+    count = want < 1 ? 1 : want > units ? units : static_cast<int>(want);
+    for (int b = 0; b < count; ++b) rows = end(d.oh(), b) - begin(b) > rows ? end(d.oh(), b) - begin(b) : rows;
+  }
+  constexpr int begin(int band) const { return static_cast<int>(static_cast<long long>(units) * band / count) * unit; }
+  constexpr int end(int oh, int band) const { return begin(band + 1) < oh ? begin(band + 1) : oh; }
+};
+
+/// Rows of the frame under `rows` rows of the result.
+constexpr int frame_rows(const ConvDims& d, int rows) { return (rows - 1) * d.window.sh + ConvSizes(d).reach; }
+
+/// Values that a vector may touch beyond the end of a frame.
+constexpr std::size_t frame_slack(const ConvDims& d) { return 16 + static_cast<std::size_t>(d.window.kw * d.c / 8); }
+
+constexpr std::size_t frame_size(const ConvDims& d, int rows) {
+  return static_cast<std::size_t>(frame_rows(d, rows)) * static_cast<std::size_t>(ConvSizes(d).frame_w) * static_cast<std::size_t>(d.c) +
+         frame_slack(d);
+}
+
+/// Rows [first, first + rows) of an image x (h, w, c) in its padding, row 0 being the first of the padding.
+template <class T>
+void copy_to_frame(const ConvDims& d, const T* x, int first, int rows, T* frame) {
+  const Window& w = d.window;
+  const std::size_t side = static_cast<std::size_t>(w.pw * d.c), line = static_cast<std::size_t>(d.w * d.c);
+  for (int r = 0; r < rows; ++r, frame += 2 * side + line) {
+    const int y = first + r - w.ph;
+    if (y < 0 || y >= d.h) {
+      std::memset(static_cast<void*>(frame), 0, (2 * side + line) * sizeof(T));
+      continue;
+    }
+    std::memset(static_cast<void*>(frame), 0, side * sizeof(T));
+    std::memcpy(static_cast<void*>(frame + side), x + static_cast<std::size_t>(y) * line, line * sizeof(T));
+    std::memset(static_cast<void*>(frame + side + line), 0, side * sizeof(T));
+  }
+  std::memset(static_cast<void*>(frame), 0, frame_slack(d) * sizeof(T));
+}
+
+/// The two tables of `rows` rows of the result. Without padding the image itself is the frame.
+struct Patches {
+  int pixels;
+  int* pixel;  // (rows ow)
+  int* tap;    // (K)
+
+  static constexpr std::size_t size(const ConvDims& d, int rows) {
+    return static_cast<std::size_t>(rows * d.ow() + ConvSizes(d).depth);
+  }
+  Patches(const ConvDims& d, int rows, int* memory) : pixels(rows * d.ow()), pixel(memory), tap(memory + pixels) {
+    const ConvSizes s(d);
+    const Window& w = d.window;
+    int* to = pixel;
+    for (int y = 0; y < rows; ++y)
+      for (int x = 0; x < s.ow; ++x) *to++ = (y * w.sh * s.frame_w + x * w.sw) * d.c;
+    for (int c = 0; c < s.cg; ++c)
+      for (int i = 0; i < w.kh; ++i)
+        for (int j = 0; j < w.kw; ++j) *to++ = (i * w.dh * s.frame_w + j * w.dw) * d.c + c;
+  }
+};
+
+}  // namespace tenon::kernels

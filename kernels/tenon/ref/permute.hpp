@@ -1,0 +1,14 @@
+// The two orders of an image.
+//   x (pixels, channels) -> y (channels, pixels); the other way with the two numbers exchanged
+// SPDX-License-Identifier: MIT
+#pragma once
+
+namespace tenon::kernels::ref {
+
+template <class T>
+void permute(const T* x, int pixels, int channels, T* y) {
+  for (int p = 0; p < pixels; ++p)
+    for (int c = 0; c < channels; ++c) y[c * pixels + p] = x[p * channels + c];
+}
+
+}  // namespace tenon::kernels::ref
