@@ -223,7 +223,7 @@ const Options::Option& Options::find(std::string_view flag) const {
 bool Options::given(std::string_view flag) const { return *find(flag).source; }
 
 void Options::set(std::string_view flag, std::string value) {
-  Option& o = const_cast<Option&>(find(flag));
+  Option& o = const_cast<Option&>(find(flag));  // ours to change
   o.value = std::move(value);
   o.source = "";
 }

@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "tenon/cpu/conv2d.hpp"
 
+#include <cstring>
+
 #include "kernels/exact.hpp"
 #include "tenon/ref/conv2d.hpp"
 
@@ -15,7 +17,7 @@ constexpr Fuse none{}, relu{relu_}, leaky{{Activation::leaky_relu, 1, 4}}, tanh_
     none_first{{}, false, {}, true}, relu_first{relu_, false, {}, true}, pool2{{}, true, {2, 2, 2, 2}},
     relu_pool2{relu_, true, {2, 2, 2, 2}}, relu_pool3{relu_, true, {3, 3, 3, 3}},
     relu_pool2_first{relu_, true, {2, 2, 2, 2}, true}, leaky_pool23{{Activation::leaky_relu, 1, 4}, true, {2, 3, 2, 3}},
-    tanh_pool2{{Activation::tanh}, true, {2, 2, 2, 2}};
+    tanh_pool2{{Activation::tanh}, true, {2, 2, 2, 2}}, gelu_pool2{{Activation::gelu}, true, {2, 2, 2, 2}};
 
 /// One case on every device. Its memory is of the exact size.
 template <class T, ConvDims D, Fuse F>
@@ -35,21 +37,31 @@ struct Case {
   int batch;
   const std::vector<T>&x, &w;
   std::vector<T> packed = std::vector<T>(kernels::conv2d_packed(D)), y = std::vector<T>(batch * out, T(-77)),
-                 work = std::vector<T>(kernels::conv2d_workspace(D, F), T(-77));
+                 work = std::vector<T>(kernels::conv2d_workspace(D, F), std::numeric_limits<T>::quiet_NaN());
   std::vector<std::uint8_t> argmax = std::vector<std::uint8_t>(F.pooled ? batch * out : 0);
 
   void forward(const T* bias, bool training = true) {
-    dev.reserve_scratch(kernels::conv2d_scratch<T>(D, F));
+    spoil_scratch();
     conv2d_prepare(dev, Conv<D>{}, W(w.data()), Span<T>{packed.data(), packed.size()});
     conv2d_forward(dev, Conv<D>{}, X(x.data(), batch), Span<const T>{packed.data(), packed.size()}, In<T, D.o>(bias),
                    Epilogue<F>{}, Y<T>(y.data(), batch),
                    Y<std::uint8_t>(training && F.pooled ? argmax.data() : nullptr, batch));
   }
   void backward(std::vector<T> dy, DX dx, DW dw, DB db) {
+    spoil_scratch();
     const bool needs_y = F.act.kind != Activation::none;
-    conv2d_backward(dev, Conv<D>{}, X(x.data(), batch), W(w.data()), Y<const T>(needs_y ? y.data() : nullptr, batch),
-                    Y<const std::uint8_t>(F.pooled ? argmax.data() : nullptr, batch), Epilogue<F>{},
-                    Y<T>(dy.data(), batch), dx, dw, db, Span<T>{work.data(), work.size()});
+    if constexpr (F.act.from_output())
+      conv2d_backward(dev, Conv<D>{}, X(x.data(), batch), W(w.data()), Y<const T>(needs_y ? y.data() : nullptr, batch),
+                      Y<const std::uint8_t>(F.pooled ? argmax.data() : nullptr, batch), Epilogue<F>{},
+                      Y<T>(dy.data(), batch), dx, dw, db, Span<T>{work.data(), work.size()});
+  }
+
+ private:
+  /// NaN everywhere: a kernel that takes scratch for zeros is found out.
+  void spoil_scratch() {
+    constexpr std::size_t bytes = kernels::conv2d_scratch<T>(D, F);
+    dev.reserve_scratch(bytes);
+    for (int worker = 0; worker < dev.threads(); ++worker) std::memset(dev.scratch(worker), 0xff, bytes);
   }
 };
 
@@ -91,6 +103,7 @@ void agrees(Kind kind, int batch) {
     CHECK(same(dev, c.y));
     if (F.pooled) CHECK(c.argmax == places);
 
+    if (!F.act.from_output()) return;  // for inference alone
     std::vector<T> dx(x.size(), T(-77)), dw(w.size(), T(-77)), db(b.size(), T(-77));
     c.backward(dy, typename C::DX(dx.data(), batch), typename C::DW(dw.data()), typename C::DB(db.data()));
     CHECK(difference(dx, want_dx, 0, off_dx) == "");
@@ -133,6 +146,8 @@ TEST_CASE("conv2d agrees with the reference for every kind of window") {
   agrees<float, ConvDims{17, 6, 8, 8, 1, {3, 3, 1, 2, 2, 1, 2, 3}}, relu>();
   agrees<float, ConvDims{1, 37, 1, 3, 1, {4, 1, 3, 1}}, none>();       // tall
   agrees<float, ConvDims{3, 1, 41, 1, 1, {1, 5, 1, 1, 0, 2}}, relu>();  // wide
+  agrees<float, ConvDims{3, 10, 11, 5, 1, {2, 3, 3, 4, 0, 1}}, none>();  // a stride beyond the kernel
+  agrees<float, ConvDims{3, 4, 4, 3, 1, {3, 3, 1, 1, 4, 3}}, relu>();    // padding beyond the kernel's reach
   agrees<double, ConvDims{8, 7, 9, 16, 1, {2, 3, 1, 1, 0, 1, 2, 1}}, leaky>();
 }
 
@@ -175,6 +190,15 @@ TEST_CASE("conv2d of real numbers agrees within rounding") {
   agrees<float, ConvDims{3, 7, 5, 17, 1, three}, tanh_>(Kind::real, 17);
   agrees<float, ConvDims{3, 8, 8, 8, 1, three}, tanh_pool2>(Kind::real, 5);
   agrees<double, ConvDims{3, 8, 8, 8, 1, three}, tanh_pool2>(Kind::real, 5);
+  agrees<float, ConvDims{3, 8, 8, 8, 1, three}, gelu_pool2>(Kind::real, 5);  // forward alone
+}
+
+TEST_CASE("conv2d agrees with the reference for images larger than a worker's scratch") {
+  agrees<float, ConvDims{32, 16, 15, 24, 1, three}, relu_pool2>(Kind::whole, 3);
+  agrees<float, ConvDims{16, 32, 31, 128, 1, three}, relu>(Kind::whole, 2);
+  agrees<float, ConvDims{8, 91, 33, 128, 1, {5, 3, 2, 2, 2, 1}}, none_first>(Kind::whole, 2);
+  agrees<float, ConvDims{16, 40, 40, 128, 2, three}, relu_pool2_first>(Kind::whole, 1);
+  agrees<float, ConvDims{16, 33, 40, 128, 1, {3, 3, 1, 1, 2, 2, 2, 2}}, pool2>(Kind::whole, 1);
 }
 
 TEST_CASE("conv2d passes NaN on, through relu and pool too") {

@@ -95,7 +95,7 @@ std::string difference(const V& got, const std::vector<double>& want, double rel
     const double g = static_cast<double>(got[i]), off = std::abs(g - want[i]);
     const double excess = off - (relative * std::abs(want[i]) + absolute);
     if (std::isnan(excess) || excess > worst) {
-      if (std::isnan(g) && std::isnan(want[i])) continue;
+      if (g == want[i] || (std::isnan(g) && std::isnan(want[i]))) continue;  // equal infinities, too
       worst = std::isnan(excess) ? INFINITY : excess;
       char text[160];
       std::snprintf(text, sizeof text, "at %zu: got %.9g, want %.9g, off by %.3g, allowed %.3g", i, g, want[i], off,

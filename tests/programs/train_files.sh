@@ -65,8 +65,7 @@ if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
 fi
 
 # --- two writers: the second is told so, and the first is not disturbed
-"${mlp[@]}" --data data --epochs 1000000 --out busy >"$out" 2>"$err" &
-pid=$!
+start "${mlp[@]}" --data data --epochs 1000000 --out busy
 wait_for '^epoch 1/' $pid
 cp "$err" first_err
 for flags in "--out busy" "--out free --checkpoint busy.checkpoint"; do

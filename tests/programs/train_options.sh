@@ -37,7 +37,6 @@ TENON_BATCH=many expect 2 '\[usage\] expected --batch \(TENON_BATCH\) to be .*, 
 TENON_QUIET=perhaps expect 2 '\[usage\] expected --quiet \(TENON_QUIET\) to be 1 or 0, got "perhaps"$' "$train"
 expect 1 '\[device\] expected a build with CUDA for --device cuda, got one without: use --device cpu$' "$train" --device cuda
 TENON_ISA=sse9 expect 1 '\[choose_isa\] expected TENON_ISA=.*, got sse9$' "$train" --limit 10 --test-limit 10
-rm -f ./*.lock  # what a failure leaves is a lock at most, and it holds nobody up
 [ -z "$(ls)" ] || fail "an error left $(ls)"
 
 # --- a training: what it says first and last, and its files

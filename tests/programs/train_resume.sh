@@ -16,8 +16,7 @@ check_course() {  # MODEL FLAG...
   # A checkpoint of every step is killed away at a moment of chance, and once exactly after steps 5 and 10 (an epoch's end).
   for stop in 1 2 5 10 15; do
     rm -f part*
-    "${course[@]}" --threads 2 --out part --metrics part.jsonl --checkpoint-every "$stop" >"$out" 2>"$err" &
-    local pid=$!
+    start "${course[@]}" --threads 2 --out part --metrics part.jsonl --checkpoint-every "$stop"
     until [ -s part.checkpoint ] || ! kill -0 $pid 2>/dev/null; do :; done
     kill -9 $pid 2>/dev/null || true
     wait $pid 2>/dev/null || true

@@ -18,8 +18,7 @@ stop() {
 # --- training: the default model and batch; the step is finished, the checkpoint written, and it goes on from there
 for signal in INT:130 TERM:143; do
   rm -f model*
-  "$train" --data "$work/all" --limit 20000 --epochs 1 --test-limit 100 --metrics m.jsonl >"$out" 2>"$err" &
-  pid=$!
+  start "$train" --data "$work/all" --limit 20000 --epochs 1 --test-limit 100 --metrics m.jsonl
   wait_for '^train ' $pid
   sleep $((slowness / 10)).3
   stop ${signal%:*} ${signal#*:} $pid
@@ -28,8 +27,7 @@ for signal in INT:130 TERM:143; do
   [ -z "$(ls ./*.lock ./*.tmp 2>/dev/null)" ] || fail "left $(ls)"
   step=$(sed 's/.*saved step \([0-9]*\) .*/\1/' "$err")
 done
-"$train" --data "$work/all" --test-limit 100 --resume auto >"$out" 2>"$err" &
-pid=$!
+start "$train" --data "$work/all" --test-limit 100 --resume auto
 wait_for "^resume  from step $step of 157" $pid
 sleep $((slowness / 10)).3
 stop TERM 143 $pid
@@ -37,10 +35,9 @@ stop TERM 143 $pid
 
 # --- evaluation: little to train on, much to test on; the epoch's evaluation is made up for after the resume
 rm -f model*
-course=("$train" --data "$work/all" --limit 32 --batch 32 --metrics m.jsonl --threads 1)
+course=("$train" --data "$work/all" --limit 32 --batch 32 --test-limit $((10000 / slowness)) --metrics m.jsonl --threads 1)
 succeed "${course[@]}" --epochs 3 --out whole --metrics whole.jsonl
-"${course[@]}" --epochs 3 --checkpoint-every 100 >"$out" 2>"$err" &
-pid=$!
+start "${course[@]}" --epochs 3 --checkpoint-every 100
 wait_for '^epoch 1/' $pid
 sleep 0.1
 stop INT 130 $pid
@@ -55,23 +52,20 @@ mkdir hangs
 cp data/t10k* data/train-labels* hangs
 mkfifo hangs/train-images-idx3-ubyte
 for signal in INT:130 TERM:143; do
-  "$train" --data hangs --out hung >"$out" 2>"$err" &
-  pid=$!
+  start "$train" --data hangs --out hung
   until [ -e hung.checkpoint.lock ]; do sleep 0.01; done
   sleep 0.2
   stop ${signal%:*} ${signal#*:} $pid
   has "$err" '^ended by a signal before there was anything to save$'
 done
-"$train" --data "$work/all" >"$out" 2>"$err" &  # at any moment of a set-up that does go on
-pid=$!
+start "$train" --data "$work/all"  # at any moment of a set-up that does go on
 sleep 0.1
 stop TERM 143 $pid
 
 # --- process 1 has no default handlers
 if unshare --fork --pid true 2>/dev/null; then
   rm -f model*
-  unshare --fork --pid "$train" --data "$work/all" --model mlp --epochs 1000 --test-limit 100 >"$out" 2>"$err" &
-  pid=$!
+  start unshare --fork --pid "$train" --data "$work/all" --model mlp --epochs 1000 --test-limit 100
   wait_for '^train ' $pid
   sleep $((slowness / 10)).3
   stop TERM 143 $pid "$(cat /proc/$pid/task/$pid/children)"

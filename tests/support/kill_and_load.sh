@@ -9,8 +9,7 @@ course=("$train" --data data --model mlp --batch 8 --epochs 40 --test-limit 20 -
 succeed "${course[@]}" --out whole
 finished=0
 for ((i = 1; i <= times; ++i)); do
-  "${course[@]}" --checkpoint-every 1 --resume auto >"$out" 2>"$err" &
-  pid=$!
+  start "${course[@]}" --checkpoint-every 1 --resume auto
   wait_for '^train ' $pid
   wait_for '^resume ' $pid  # "no ... yet", or it has loaded
   sleep "0.0$((RANDOM % 10))$((RANDOM % 10))"

@@ -53,6 +53,13 @@ succeed() {
 has() { grep -qE -- "$2" "$1" || fail "expected '$2' in $1, got: $(cat "$1")"; }
 same() { cmp -s "$1" "$2" || fail "expected $1 and $2 to be the same bytes"; }
 
+# start COMMAND...: in the background, its output in "$out" and "$err", its number in pid.
+start() {
+  : >"$out"  # now, or wait_for might read what the last one said
+  "$@" >"$out" 2>"$err" &
+  pid=$!
+}
+
 # wait_for PATTERN PID: until a line of "$out" matches; fails if the process ends before.
 wait_for() {
   until grep -qE -- "$1" "$out" 2>/dev/null; do

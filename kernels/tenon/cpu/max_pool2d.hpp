@@ -1,7 +1,8 @@
 // MaxPool2d: the largest value of each window, and where in the window it was.
 //   x (B, H, W, C)   ->   y (B, H', W', C), argmax (B, H', W', C): row * kw + column; may be null
 //   backward         dx (B, H, W, C) = dy where the maximum was, summed over the windows that share it
-// The first of equal values wins and NaN beats every number, as in PyTorch. Padding is never the maximum.
+// The first of equal values wins and NaN beats every number, as in PyTorch. Padding is never the maximum; that of a window
+// of padding alone is minus infinity, and is nowhere.
 // Strategy  an image a task, 8 channels of a window side by side. A convolution pools its bands with the same code.
 // Cost      4 bytes a value read and 5 a value written, bound by memory.
 // SPDX-License-Identifier: MIT
@@ -11,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include "tenon/core/view.hpp"
@@ -19,14 +21,24 @@
 
 namespace tenon::kernels {
 
+inline constexpr std::uint8_t nowhere = 255;  // the place of a maximum over nothing; windows have at most 255 positions
+
 namespace portable {
+
+/// The maximum over nothing, for every channel.
+template <class T>
+void max_pool_nothing(int channels, T* y, std::uint8_t* argmax) {
+  std::fill_n(y, channels, -std::numeric_limits<T>::infinity());
+  if (argmax) std::fill_n(argmax, channels, nowhere);
+}
 
 template <class T>
 void max_pool(const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
   for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox) {
+    for (int ox = 0; ox < d.ow(); ++ox, y += d.c) {
       const WindowAt w(d, oy, ox);
-      for (int c = 0; c < d.c; ++c, ++y) {
+      if (w.empty()) max_pool_nothing(d.c, y, argmax);
+      for (int c = 0; c < d.c && !w.empty(); ++c) {
         int place = w.i0 * d.window.kw + w.j0;
         T most = x[w.at(d, w.i0, w.j0) + c];
         for (int i = w.i0; i < w.i1; ++i)
@@ -36,21 +48,20 @@ void max_pool(const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
             most = v;
             place = i * d.window.kw + j;
           }
-        *y = most;
-        if (argmax) *argmax++ = static_cast<std::uint8_t>(place);
+        y[c] = most;
+        if (argmax) argmax[c] = static_cast<std::uint8_t>(place);
       }
+      if (argmax) argmax += d.c;
     }
 }
 
 template <class T>
 void max_pool_gradient(const PoolDims& d, const std::uint8_t* argmax, const T* dy, T* dx) {
   for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox) {
+    for (int ox = 0; ox < d.ow(); ++ox, argmax += d.c, dy += d.c) {
       const WindowAt w(d, oy, ox);
-      for (int c = 0; c < d.c; ++c) {
-        const int place = *argmax++;
-        dx[w.at(d, place / d.window.kw, place % d.window.kw) + c] += *dy++;
-      }
+      for (int c = 0; c < d.c; ++c)
+        if (argmax[c] != nowhere) dx[w.at(d, argmax[c] / d.window.kw, argmax[c] % d.window.kw) + c] += dy[c];
     }
 }
 
@@ -112,7 +123,8 @@ TENON_AVX2 inline void max_pool(const PoolDims& d, const float* x, float* y, std
     for (int ox = 0; ox < d.ow(); ++ox, y += channels) {
       const WindowAt w(d, oy, ox);
       MaxPoolWindow step{d, w, x, y, argmax};
-      for_each_vector(0, channels, step);
+      if (w.empty()) portable::max_pool_nothing(d.c, y, argmax);
+      else for_each_vector(0, channels, step);
       if (argmax) argmax += channels;
     }
 }

@@ -20,6 +20,8 @@ struct WindowAt {
     while (j0 < j1 && x + j0 * d.window.dw < 0) ++j0;
     while (j1 > j0 && x + (j1 - 1) * d.window.dw >= d.w) --j1;
   }
+  /// The whole window lies on padding: a dilated one can step over the image.
+  constexpr bool empty() const { return i0 == i1 || j0 == j1; }
   /// The first value of the pixel under position (i, j) in an image (h, w, c).
   constexpr std::ptrdiff_t at(const PoolDims& d, int i, int j) const {
     return (static_cast<std::ptrdiff_t>(y + i * d.window.dh) * d.w + (x + j * d.window.dw)) * d.c;
