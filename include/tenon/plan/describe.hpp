@@ -24,27 +24,38 @@ inline const char* name_of(Activation a) {
   return "";
 }
 
-inline std::string pad(std::string s, std::size_t width) {
-  if (s.size() < width) s.append(width - s.size(), ' ');
-  return s;
+/// Appends `s` and spaces up to `width`.
+inline void column(std::string& text, const std::string& s, std::size_t width) {
+  text += s;
+  text.append(s.size() < width ? width - s.size() : 1, ' ');
 }
 
-template <int N>
-std::string describe(const Graph<N>& g, const Steps<N>& s, const Memory<N>& m) {
-  std::string text = pad("step", 6) + pad("layers", 44) + pad("output", 18) + pad("parameters", 12) + "at\n";
-  for (int i = 0; i < s.count; ++i) {
-    const Step& step = s.step[i];
-    const Node& n = g.nodes[step.node];
-    std::string what = (n.path.length ? name_of(n.path) + " " : std::string()) + n.name;
-    if (step.fuse.act.kind != Activation::none) what += std::string(" + ") + name_of(step.fuse.act.kind);
-    if (step.fuse.pooled) what += " + MaxPool2d";
-    if (step.fuse.channels_first) what += " + Flatten";
+inline std::string describe(const Node* nodes, const Step* steps, const Row* rows, int count, long long arena) {
+  std::string text;
+  const auto line = [&](const std::string& step, const std::string& layers, const std::string& output, const std::string& parameters,
+                        const std::string& at) {
+    column(text, step, 6);
+    column(text, layers, 44);
+    column(text, output, 18);
+    column(text, parameters, 12);
+    text += at;
+    text += '\n';
+  };
+  line("step", "layers", "output", "parameters", "at");
+  for (int i = 0; i < count; ++i) {
+    const Node& n = nodes[steps[i].node];
+    const Fuse& fuse = steps[i].fuse;
+    std::string what = n.path.length ? name_of(n.path) + " " : std::string();
+    what += n.name;
+    if (fuse.act.kind != Activation::none) what.append(" + ").append(name_of(fuse.act.kind));
+    if (fuse.pooled) what += " + MaxPool2d";
+    if (fuse.channels_first) what += " + Flatten";
     long long parameters = 0;
     for (int p = 0; p < n.spec.param_count; ++p) parameters += n.spec.params[p].dims.count();
-    text += pad(std::to_string(i), 6) + pad(what, 44) + pad(spell(g.nodes[step.last].spec.out), 18) +
-            pad(parameters ? std::to_string(parameters) : "-", 12) + std::to_string(m.row[i].y) + "\n";
+    line(std::to_string(i), what, spell(nodes[steps[i].last].spec.out), parameters ? std::to_string(parameters) : std::string("-"),
+         std::to_string(rows[i].y));
   }
-  return text + "arena: " + std::to_string(m.arena) + " values a sample\n";
+  return text + "arena: " + std::to_string(arena) + " values a sample\n";
 }
 
 }  // namespace plan
@@ -53,7 +64,7 @@ std::string describe(const Graph<N>& g, const Steps<N>& s, const Memory<N>& m) {
 template <class Net, plan::Mode M = plan::Mode::train>
 std::string describe() {
   using P = plan::Plan<Net, M>;
-  return plan::describe(Net::graph, P::steps, P::memory);
+  return plan::describe(Net::graph.nodes, P::steps.step, P::memory.row, P::steps.count, P::memory.arena);
 }
 
 }  // namespace tenon
