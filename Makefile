@@ -26,11 +26,12 @@ test:  ## build and run the tests (with CI set, warnings are errors)
 	@cmake --build --preset cpu
 	@ctest --preset cpu
 
-bench:  ## build and run the benches: each kernel against its floor, and the cost of compiling
+bench:  ## build and run the benches: each kernel against its floor, whole epochs against peers, the cost of compiling
 	@tools/setup bench
 	@cmake --preset bench
 	@cmake --build --preset bench
-	@for bench in build/bench/bin/bench_*; do $$bench || exit 1; done
+	@for bench in build/bench/bin/bench_*; do case $$bench in *_steps) ;; *) $$bench || exit 1 ;; esac; done
+	@bench/steps/run 1 1
 	@bench/compile/run
 
 format:  ## format all sources in place (clang-format 14)
