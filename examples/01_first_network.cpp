@@ -14,7 +14,8 @@ int main() {
   std::vector<float> points;         // (400, 2)
   std::vector<std::int32_t> labels;  // (400)
   for (int i = 0; i < 400; ++i) {
-    const float t = 0.25f + 1.5f * static_cast<float>(i / 2) / 200, turn = 6.2831853f * t + 3.1415927f * static_cast<float>(i % 2);
+    const float t = 0.25f + 1.5f * static_cast<float>(i / 2) / 200,
+                turn = 6.2831853f * t + 3.1415927f * static_cast<float>(i % 2);
     points.insert(points.end(), {t * std::cos(turn), t * std::sin(turn)});
     labels.push_back(i % 2);
   }

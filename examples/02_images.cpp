@@ -5,10 +5,11 @@
 #include <tenon/tenon.hpp>
 
 using namespace tenon;
-using Net = Sequential<Input<1, 28, 28>, Conv2d<32, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<2>,
-                       Flatten, Linear<128>, ReLU, Linear<10>>;
+using Net = Sequential<Input<1, 28, 28>, Conv2d<32, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<2>, Flatten, Linear<128>,
+                       ReLU, Linear<10>>;
 
-int main(int, char** argv) {
+int main(int argc, char** argv) {
+  if (argc != 2) return 2;
   const auto data = load_image_folder(argv[1], 10);
   Model<Net> model(Seed{1}, 128);
   Trainer trainer(model, Adam{1e-3});

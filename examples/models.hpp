@@ -18,7 +18,7 @@ struct Mlp : Sequential<Image, Flatten, Linear<256>, ReLU, Linear<128>, ReLU, Li
 };
 
 /// The shape of LeNet-5 (LeCun et al., 1998) with ReLU and max-pooling. 61,706 parameters.
-struct Lenet : Sequential<Image,                                          //
+struct Lenet : Sequential<Image,                                                 //
                           Conv2d<6, Kernel<5>, Padding<2>>, ReLU, MaxPool2d<2>,  // (6, 14, 14)
                           Conv2d<16, Kernel<5>>, ReLU, MaxPool2d<2>,             // (16, 5, 5)
                           Flatten, Linear<120>, ReLU, Linear<84>, ReLU, Linear<10>> {
@@ -26,7 +26,7 @@ struct Lenet : Sequential<Image,                                          //
 };
 
 /// Two convolutions and two linear layers. 421,642 parameters.
-struct Cnn : Sequential<Image,                                           //
+struct Cnn : Sequential<Image,                                                  //
                         Conv2d<32, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<2>,  // (32, 14, 14)
                         Conv2d<64, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<2>,  // (64, 7, 7)
                         Flatten, Linear<128>, ReLU, Linear<10>> {
@@ -45,7 +45,7 @@ using Halving = Residual<Body<Conv2d<C, Kernel<3>, Stride<2>, Padding<1>, NoBias
                          Skip<Conv2d<C, Kernel<1>, Stride<2>, NoBias>, BatchNorm<>>>;
 
 /// A small residual network (He et al., 2016).
-struct Resnet : Sequential<Image,                                                          //
+struct Resnet : Sequential<Image,                                                         //
                            Conv2d<16, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU,  // (16, 28, 28)
                            Block<16>, ReLU,                                               //
                            Halving<32>, ReLU,                                             // (32, 14, 14)

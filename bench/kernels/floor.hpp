@@ -6,7 +6,6 @@
 #include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -14,27 +13,35 @@
 
 namespace tenon::bench {
 
-inline double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
 #if TENON_X86
 TENON_AVX2 inline float fma_chains(long rounds) {
   __m256 v[12];
   for (int i = 0; i < 12; ++i) v[i] = _mm256_set1_ps(static_cast<float>(i));
   const __m256 a = _mm256_set1_ps(0.999f), b = _mm256_set1_ps(0.001f);
-  __m256 v0 = v[0], v1 = v[1], v2 = v[2], v3 = v[3], v4 = v[4], v5 = v[5], v6 = v[6], v7 = v[7], v8 = v[8], v9 = v[9], v10 = v[10], v11 = v[11];
+  __m256 v0 = v[0], v1 = v[1], v2 = v[2], v3 = v[3], v4 = v[4], v5 = v[5], v6 = v[6], v7 = v[7], v8 = v[8], v9 = v[9],
+         v10 = v[10], v11 = v[11];
   for (long r = 0; r < rounds; ++r) {
-    v0 = _mm256_fmadd_ps(v0, a, b), v1 = _mm256_fmadd_ps(v1, a, b), v2 = _mm256_fmadd_ps(v2, a, b), v3 = _mm256_fmadd_ps(v3, a, b);
-    v4 = _mm256_fmadd_ps(v4, a, b), v5 = _mm256_fmadd_ps(v5, a, b), v6 = _mm256_fmadd_ps(v6, a, b), v7 = _mm256_fmadd_ps(v7, a, b);
-    v8 = _mm256_fmadd_ps(v8, a, b), v9 = _mm256_fmadd_ps(v9, a, b), v10 = _mm256_fmadd_ps(v10, a, b), v11 = _mm256_fmadd_ps(v11, a, b);
+    v0 = _mm256_fmadd_ps(v0, a, b), v1 = _mm256_fmadd_ps(v1, a, b), v2 = _mm256_fmadd_ps(v2, a, b),
+    v3 = _mm256_fmadd_ps(v3, a, b);
+    v4 = _mm256_fmadd_ps(v4, a, b), v5 = _mm256_fmadd_ps(v5, a, b), v6 = _mm256_fmadd_ps(v6, a, b),
+    v7 = _mm256_fmadd_ps(v7, a, b);
+    v8 = _mm256_fmadd_ps(v8, a, b), v9 = _mm256_fmadd_ps(v9, a, b), v10 = _mm256_fmadd_ps(v10, a, b),
+    v11 = _mm256_fmadd_ps(v11, a, b);
   }
-  const __m256 s = _mm256_add_ps(_mm256_add_ps(_mm256_add_ps(v0, v1), _mm256_add_ps(v2, v3)), _mm256_add_ps(_mm256_add_ps(v4, v5), _mm256_add_ps(v6, v7)));
+  const __m256 s = _mm256_add_ps(_mm256_add_ps(_mm256_add_ps(v0, v1), _mm256_add_ps(v2, v3)),
+                                 _mm256_add_ps(_mm256_add_ps(v4, v5), _mm256_add_ps(v6, v7)));
   return kernels::avx2::sum(_mm256_add_ps(s, _mm256_add_ps(_mm256_add_ps(v8, v9), _mm256_add_ps(v10, v11))));
 }
 #endif
 
-/// The best of ten bursts of about 10 ms; 0 where there is no AVX2.
+/// Seconds of processor time that this thread has had: what a neighbour on the same core takes does not count.
+inline double thread_seconds() {
+  timespec t{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
+}
+
+/// The best of ten bursts of about 10 ms, in the threads' processor time; 0 where there is no AVX2.
 inline double fma_peak(int threads) {
 #if TENON_X86
   if (detect_isa() != Isa::avx2) return 0;
@@ -42,27 +49,25 @@ inline double fma_peak(int threads) {
   double best = 0;
   for (int burst = 0; burst < 10; ++burst) {
     std::vector<std::thread> others;
-    std::vector<float> sink(static_cast<std::size_t>(threads));
-    const auto start = std::chrono::steady_clock::now();
-    for (int t = 1; t < threads; ++t) others.emplace_back([&, t] { sink[static_cast<std::size_t>(t)] = fma_chains(rounds); });
-    sink[0] = fma_chains(rounds);
+    std::vector<double> rate(static_cast<std::size_t>(threads));
+    const auto run = [&](int t) {
+      const double start = thread_seconds();
+      const float sum = fma_chains(rounds);
+      rate[static_cast<std::size_t>(t)] = rounds * 12.0 * 16 / (thread_seconds() - start) * 1e-9;
+      if (sum == 12345.0f) rate[static_cast<std::size_t>(t)] = 0;  // keeps the sums alive
+    };
+    for (int t = 1; t < threads; ++t) others.emplace_back(run, t);
+    run(0);
     for (auto& o : others) o.join();
-    best = std::max(best, threads * rounds * 12.0 * 16 / seconds_since(start) * 1e-9);
-    for (const float s : sink)
-      if (s == 12345.0f) best = 0;  // keeps the sums alive
+    double sum = 0;
+    for (const double r : rate) sum += r;
+    best = std::max(best, sum);
   }
   return best;
 #else
   (void)threads;
   return 0;
 #endif
-}
-
-/// Seconds of processor time that this thread has had: what a neighbour on the same core takes does not count.
-inline double thread_seconds() {
-  timespec t{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
 inline void triad(float* a, const float* b, const float* c, float s, std::size_t n) {
@@ -96,7 +101,8 @@ inline double memory_bandwidth(std::size_t bytes) {
       run(a.data(), b.data(), c.data(), 0.5f + static_cast<float>(p % 2), n);
       __asm__ volatile("" : : "r"(a.data()) : "memory");
     }
-    best = std::max(best, static_cast<double>(passes) * static_cast<double>(n) * 12 / (thread_seconds() - start) * 1e-9);
+    best =
+        std::max(best, static_cast<double>(passes) * static_cast<double>(n) * 12 / (thread_seconds() - start) * 1e-9);
   }
   return best;
 }

@@ -61,10 +61,13 @@ int run(int threads, int batch, int epochs, long limit) {
   }
   std::sort(steps.begin(), steps.end());
   const double median = steps[steps.size() / 2], gflops = flops_of_a_sample<Net>() * batch / median * 1e-6;
-  std::printf("{\"peer\": \"tenon\", \"model\": \"%s\", \"threads\": %d, \"batch\": %d, \"epoch_s\": [", Net::name, threads, batch);
+  std::printf("{\"peer\": \"tenon\", \"model\": \"%s\", \"threads\": %d, \"batch\": %d, \"epoch_s\": [", Net::name,
+              threads, batch);
   for (std::size_t i = 0; i < seconds.size(); ++i) std::printf("%s%.3f", i ? ", " : "", seconds[i]);
-  std::printf("], \"step_ms\": %.3f, \"step_ms_p10\": %.3f, \"accuracy\": %.4f, \"gflops\": %.1f, \"fma_peak\": %.1f, \"share\": %.3f}\n",
-              median, steps[steps.size() / 10], trainer.evaluate(test).accuracy(), gflops, peak, gflops / peak);
+  std::printf(
+      "], \"step_ms\": %.3f, \"step_ms_p10\": %.3f, \"accuracy\": %.4f, \"gflops\": %.1f, \"fma_peak\": %.1f, "
+      "\"share\": %.3f}\n",
+      median, steps[steps.size() / 10], trainer.evaluate(test).accuracy(), gflops, peak, gflops / peak);
   return 0;
 }
 

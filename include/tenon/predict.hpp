@@ -40,7 +40,10 @@ class Weights {
   using P = plan::Plan<Net, plan::Mode::eval>;
 
   explicit Weights(const SafeTensors& file)
-      : metadata_(file.metadata()), parameters_(P::memory.parameters), states_(P::memory.states), packed_(P::memory.packed) {
+      : metadata_(file.metadata()),
+        parameters_(P::memory.parameters),
+        states_(P::memory.states),
+        packed_(P::memory.packed) {
     std::vector<long long> counters(P::memory.counters);
     read_tensors<float>(file, plan::tensors<Net>(), {parameters_.data(), states_.data(), counters.data()}, false);
     Device dev;
@@ -72,7 +75,8 @@ class Predictor {
   explicit Predictor(typename W::Shared weights, int capacity = 1, Device device = {})
       : weights_(std::move(weights)), device_(std::move(device)), capacity_(capacity) {
     if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
-    if (capacity < 1) throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
+    if (capacity < 1)
+      throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
     arena_ = Buffer<float>(static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
     work_ = Buffer<float>(P::memory.workspace);
     device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
@@ -95,7 +99,7 @@ class Predictor {
     c.batch = checked(batch);
     c.arena = arena_.data();
     c.parameters = weights_->parameters_.data();
-    c.states = const_cast<float*>(weights_->states_.data());    // read only at inference
+    c.states = const_cast<float*>(weights_->states_.data());  // read only at inference
     c.packed = const_cast<float*>(weights_->packed_.data());
     c.work = work_.span();
     for (int i = 0; i < P::memory.rows; ++i) W::ops.op[i].forward(c, P::memory.row[i]);
@@ -107,7 +111,8 @@ class Predictor {
  private:
   int checked(int batch) const {
     if (batch < 1 || batch > capacity_)
-      throw Error("Predictor", "expected a batch of 1 to " + std::to_string(capacity_) + " samples, got " + std::to_string(batch));
+      throw Error("Predictor",
+                  "expected a batch of 1 to " + std::to_string(capacity_) + " samples, got " + std::to_string(batch));
     return batch;
   }
 

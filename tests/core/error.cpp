@@ -13,6 +13,4 @@ TEST_CASE("Error without a place has no empty parentheses") {
   CHECK(std::string(tenon::Error("device", "expected cpu, got tpu").what()) == "[device] expected cpu, got tpu");
 }
 
-TEST_CASE("Error is a std::runtime_error") {
-  CHECK_THROWS_AS(throw tenon::Error("a", "b"), std::runtime_error);
-}
+TEST_CASE("Error is a std::runtime_error") { CHECK_THROWS_AS(throw tenon::Error("a", "b"), std::runtime_error); }

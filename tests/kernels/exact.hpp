@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -32,6 +33,12 @@ std::vector<T> values(Kind kind, std::size_t n, std::uint32_t seed) {
 template <class T>
 double allowed(Kind kind, int k) {
   return kind == Kind::whole ? 0 : std::numeric_limits<T>::epsilon() * (k + 8);
+}
+
+/// Reserves scratch and fills it with NaN: a kernel that takes it for zeros is found out.
+inline void spoil_scratch(Cpu& dev, std::size_t bytes) {
+  dev.reserve_scratch(bytes);
+  for (int worker = 0; worker < dev.threads() && bytes; ++worker) std::memset(dev.scratch(worker), 0xff, bytes);
 }
 
 template <class T>

@@ -31,8 +31,8 @@ std::vector<T> transposed(const std::vector<T>& a, int rows, int cols) {
 constexpr Act none{}, relu{Activation::relu};
 
 template <class T>
-void agrees(Kind kind, int m, int n, int k) {
-  INFO(m << " x " << n << " x " << k);
+void agrees(Kind kind, int m, int n, int k, bool scratch = false) {
+  INFO(m << " x " << n << " x " << k << (scratch ? ", with scratch" : ""));
   const auto a = values<T>(kind, m * k, 1), b = values<T>(kind, k * n, 2), bias = values<T>(kind, n, 3),
              old = values<T>(kind, m * n, 4);
   const auto packed = in_panels(b, n, k), by_columns = transposed(a, m, k);
@@ -45,6 +45,7 @@ void agrees(Kind kind, int m, int n, int k) {
   SameBits same, same_active;
   for_each_cpu([&](Cpu& dev) {
     using kernels::Gemm;
+    if (scratch) spoil_scratch(dev, kernels::gemm_scratch<T>(m));
     std::vector<T> c(m * n, T(-77));
     // A by rows and B in panels, as linear's forward; A by columns and B as it lies, as its gradients.
     kernels::gemm<none>(dev, Gemm<T>{m, n, k, a.data(), k, 1, packed.data(), k * 16, 16, c.data(), n});
@@ -81,6 +82,15 @@ TEST_CASE("gemm agrees with the reference beyond one task, tall, wide and deep",
   agrees<float>(Kind::whole, 3, 35, 4099);
   agrees<float>(Kind::whole, 1, 65, 2049);
   agrees<double>(Kind::whole, 33, 65, 257);
+}
+
+TEST_CASE("gemm agrees with the reference where operands are gathered in scratch") {
+  for (const bool scratch : {false, true}) {
+    agrees<float>(Kind::whole, 37, 17, 19, scratch);
+    agrees<float>(Kind::whole, 129, 66, 7, scratch);
+    agrees<float>(Kind::whole, 261, 67, 300, scratch);
+    agrees<double>(Kind::whole, 261, 67, 5, scratch);
+  }
 }
 
 TEST_CASE("gemm's rounding errors are those of one sum") {

@@ -66,7 +66,7 @@ TEST_CASE("max_pool2d agrees with the reference, ties and NaN included", "[smoke
 TEST_CASE("max_pool2d agrees with the reference for any window") {
   agrees<float, PoolDims{1, 1, 1, {1, 1, 1, 1}}>();
   agrees<float, PoolDims{1, 9, 9, {3, 3, 3, 3}}>();
-  agrees<float, PoolDims{40, 5, 5, {3, 3, 2, 2, 1, 1}}>();        // overlapping, padded
+  agrees<float, PoolDims{40, 5, 5, {3, 3, 2, 2, 1, 1}}>();  // overlapping, padded
   agrees<float, PoolDims{9, 8, 7, {2, 3, 1, 2, 1, 1}}>();
   agrees<float, PoolDims{16, 9, 8, {2, 3, 2, 1, 0, 0, 3, 2}}>();  // dilated
   agrees<float, PoolDims{5, 31, 1, {4, 1, 3, 1}}>();              // tall

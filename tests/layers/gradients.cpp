@@ -61,9 +61,10 @@ TEST_CASE("gradients: Conv2d, whatever the window") {
 
 TEST_CASE("gradients: Conv2d with what joins it") {
   check<Sequential<Input<1, 8, 8>, Conv2d<5, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<2>, Flatten, Linear<3>>>();
-  check<Sequential<Input<2, 9, 9>, Conv2d<5, Kernel<3>, Padding<1>>, MaxPool2d<2>, Conv2d<4, Kernel<3>>, Tanh, Flatten>>();
-  check<Sequential<Input<2, 9, 9>, Conv2d<16, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<3>, Conv2d<18, Kernel<3>, Padding<1>>, ReLU,
-                   MaxPool2d<3>, Flatten, Linear<4>>>();
+  check<Sequential<Input<2, 9, 9>, Conv2d<5, Kernel<3>, Padding<1>>, MaxPool2d<2>, Conv2d<4, Kernel<3>>, Tanh,
+                   Flatten>>();
+  check<Sequential<Input<2, 9, 9>, Conv2d<16, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<3>,
+                   Conv2d<18, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<3>, Flatten, Linear<4>>>();
   check<Sequential<Input<2, 7, 7>, Conv2d<4, Kernel<3>>, LeakyReLU<>, MaxPool2d<2>>>();
   check<Sequential<Input<2, 7, 7>, Conv2d<4, Kernel<3>>, Sigmoid, Flatten, Linear<2>>>();
   check<Sequential<Input<2, 7, 7>, Conv2d<4, Kernel<3>>, GELU, Flatten, Linear<2>>>();
@@ -99,10 +100,11 @@ TEST_CASE("gradients: Residual, nested, empty, projected, and read twice") {
   check<Sequential<Input<7>, Residual<>>>();
   check<Sequential<Input<7>, Residual<Residual<Tanh, Linear<7>>, SiLU>, Residual<GELU>, Linear<2>>>();
   check<Sequential<Input<7>, Linear<6>, Residual<Body<Tanh, Linear<9>>, Skip<Linear<9>>>, ReLU, Linear<2>>>();
-  check<Sequential<Input<2, 6, 6>, Conv2d<4, Kernel<3>, Padding<1>>, ReLU,
-                   Residual<Conv2d<4, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU, Conv2d<4, Kernel<3>, Padding<1>>>, ReLU,
-                   Residual<Body<Conv2d<6, Kernel<3>, Stride<2>, Padding<1>>, ReLU>, Skip<Conv2d<6, Kernel<1>, Stride<2>>>>,
-                   GlobalAvgPool, Linear<3>>>();
+  check<Sequential<
+      Input<2, 6, 6>, Conv2d<4, Kernel<3>, Padding<1>>, ReLU,
+      Residual<Conv2d<4, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU, Conv2d<4, Kernel<3>, Padding<1>>>, ReLU,
+      Residual<Body<Conv2d<6, Kernel<3>, Stride<2>, Padding<1>>, ReLU>, Skip<Conv2d<6, Kernel<1>, Stride<2>>>>,
+      GlobalAvgPool, Linear<3>>>();
 }
 
 // A check that cannot fail proves nothing.

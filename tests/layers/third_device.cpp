@@ -56,5 +56,6 @@ TEST_CASE("third device: layers find its kernels") {
     ops.op[i].forward(c, P::memory.row[i]);
   }
   CHECK(dev.calls == 4);
-  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(c.of(P::memory.output)[i] == Approx(expected[i]).margin(1e-6));
+  for (std::size_t i = 0; i < expected.size(); ++i)
+    CHECK(c.of(P::memory.output)[i] == Approx(expected[i]).margin(1e-6));
 }

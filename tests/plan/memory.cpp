@@ -109,7 +109,8 @@ void follow() {
     claims.drop(name("gradient ", s.step[k].out));
     const auto& spec = g.nodes[row.node].spec;
     for (int i = 0; i < 2; ++i)
-      if (row.keep[i] != nowhere && (i >= spec.keep_count || spec.keeps[i].per_sample)) claims.drop(name("keep ", 2 * k + i));
+      if (row.keep[i] != nowhere && (i >= spec.keep_count || spec.keeps[i].per_sample))
+        claims.drop(name("keep ", 2 * k + i));
     bury(2 * S - k);
   }
   if (M == Mode::train_with_input_gradient) CHECK(written[0]);
@@ -132,7 +133,8 @@ TEST_CASE("memory: nothing overlaps while it is alive") {
   follow_all<Sequential<Input<7>, Tanh>>();
   follow_all<Sequential<Input<3, 5, 4>, ReLU>>();
   follow_all<Sequential<Input<7>, Residual<Residual<Tanh, Linear<7>>, SiLU>, GELU, Residual<>, Linear<2>>>();
-  follow_all<Sequential<Input<7>, Linear<5>, Residual<Body<Tanh, Dropout<>, Linear<9>>, Skip<BatchNorm<>, Linear<9>>>, ReLU>>();
+  follow_all<Sequential<Input<7>, Linear<5>, Residual<Body<Tanh, Dropout<>, Linear<9>>, Skip<BatchNorm<>, Linear<9>>>,
+                        ReLU>>();
 }
 
 TEST_CASE("memory: parameters lie apart, each on a cache line") {
@@ -164,13 +166,14 @@ TEST_CASE("memory: first fit takes the lowest hole, and holes that touch become 
 
 TEST_CASE("names: as PyTorch's state_dict") {
   std::vector<std::string> names;
-  for (const auto& t : plan::tensors<Sequential<Input<1, 8, 8>, Conv2d<4, Kernel<3>>, BatchNorm<>, ReLU,
-                                                Residual<Body<Conv2d<6, Kernel<3>>, ReLU>, Skip<Conv2d<6, Kernel<3>, NoBias>>>, Flatten,
-                                                Linear<2>>>())
+  for (const auto& t :
+       plan::tensors<Sequential<Input<1, 8, 8>, Conv2d<4, Kernel<3>>, BatchNorm<>, ReLU,
+                                Residual<Body<Conv2d<6, Kernel<3>>, ReLU>, Skip<Conv2d<6, Kernel<3>, NoBias>>>, Flatten,
+                                Linear<2>>>())
     names.push_back(t.name);
   CHECK(names == std::vector<std::string>{"0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var",
-                                          "1.num_batches_tracked", "3.body.0.weight", "3.body.0.bias", "3.skip.0.weight", "5.weight",
-                                          "5.bias"});
+                                          "1.num_batches_tracked", "3.body.0.weight", "3.body.0.bias",
+                                          "3.skip.0.weight", "5.weight", "5.bias"});
 }
 
 TEST_CASE("names: with several channels at the input, indices stay PyTorch's") {

@@ -15,7 +15,8 @@ static_assert(models::Cnn::parameter_count == 421642);
 
 static_assert(Train<models::Mlp>::steps.count == 3, "each ReLU belongs to the Linear before it, and Flatten to nobody");
 static_assert(Train<models::Cnn>::steps.count == 4, "conv + ReLU + pool, conv + ReLU + pool + Flatten, two Linear");
-static_assert(Train<models::Cnn>::steps.step[1].fuse.channels_first, "the second convolution stores what Flatten wants");
+static_assert(Train<models::Cnn>::steps.step[1].fuse.channels_first,
+              "the second convolution stores what Flatten wants");
 static_assert(Eval<models::Cnn>::memory.arena < Train<models::Cnn>::memory.arena, "inference reuses memory as it goes");
 static_assert(Train<models::Cnn>::memory.row[0].dx == plan::nowhere, "nobody asks for the gradient of the input");
 

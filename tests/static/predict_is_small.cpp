@@ -14,7 +14,9 @@ class Model;  // declared here for the first time, so that it is incomplete unle
 }
 
 template <class T>
-concept complete = requires { sizeof(T); };
+concept complete = requires {
+  sizeof(T);
+};
 using Net = tenon::Sequential<tenon::Input<4>, tenon::Linear<3>>;
 static_assert(!complete<tenon::Model<Net, tenon::Cpu, float, tenon::plan::Mode::eval>>);
 

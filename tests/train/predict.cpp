@@ -14,8 +14,9 @@ using namespace tenon;
 
 namespace {
 
-using Net = Sequential<Input<2, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
-                       Residual<Conv2d<6, Kernel<3>, Padding<1>>, GELU>, Flatten, Linear<20>, SiLU, Dropout<>, Linear<4>>;
+using Net =
+    Sequential<Input<2, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
+               Residual<Conv2d<6, Kernel<3>, Padding<1>>, GELU>, Flatten, Linear<20>, SiLU, Dropout<>, Linear<4>>;
 
 std::vector<std::byte> bytes_of_a_trained(Model<Net>& model) {
   Trainer trainer(model, Adam{0.01});
@@ -46,7 +47,8 @@ TEST_CASE("predict: equals the model, whatever the batch", "[smoke]") {
   CHECK(std::memcmp(all.data(), expected.data(), expected.size() * sizeof(float)) == 0);
   for (int b = 0; b < 16; ++b) {
     const auto one = single(x.data() + b * 128);
-    for (std::size_t o = 0; o < 4; ++o) CHECK(one[o] == Approx(expected[static_cast<std::size_t>(b) * 4 + o]).margin(1e-5));
+    for (std::size_t o = 0; o < 4; ++o)
+      CHECK(one[o] == Approx(expected[static_cast<std::size_t>(b) * 4 + o]).margin(1e-5));
   }
 }
 
@@ -71,7 +73,8 @@ TEST_CASE("predict: bad weights are said, and wrong calls") {
   Model<Net> model(Seed{4}, 16, Cpu{});
   auto bytes = bytes_of_a_trained(model);
   using Other = Sequential<Input<2, 8, 8>, Flatten, Linear<4>>;
-  CHECK_THROWS_WITH(Weights<Other>::load(bytes), ContainsSubstring("expected tensor \"1.weight\" of shape (4, 128), got (6,)"));
+  CHECK_THROWS_WITH(Weights<Other>::load(bytes),
+                    ContainsSubstring("expected tensor \"1.weight\" of shape (4, 128), got (6,)"));
   const auto weights = Weights<Net>::load(bytes);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   std::memcpy(bytes.data() + bytes.size() - 64, &nan, sizeof nan);

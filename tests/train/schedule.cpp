@@ -47,7 +47,8 @@ TEST_CASE("schedule: one-cycle") {
 
 TEST_CASE("schedule: never NaN, however short the training") {
   for (int steps = 0; steps < 8; ++steps)
-    for (const Schedule& s : {Schedule::cosine(steps), Schedule::one_cycle(steps), Schedule::cosine(steps, 3), Schedule::one_cycle(steps, 3)})
+    for (const Schedule& s : {Schedule::cosine(steps), Schedule::one_cycle(steps), Schedule::cosine(steps, 3),
+                              Schedule::one_cycle(steps, 3)})
       for (int t = 0; t < 12; ++t) {
         CHECK(std::isfinite(s.at(t)));
         CHECK(s.at(t) >= 0);

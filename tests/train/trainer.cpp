@@ -12,7 +12,8 @@ namespace {
 
 // Everything that could make bits depend on threads: convolution, batch statistics, dropout, residuals, a short last batch.
 using Net = Sequential<Input<1, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
-                       Residual<Conv2d<6, Kernel<3>, Padding<1>>, ReLU>, Flatten, Linear<20>, ReLU, Dropout<Rate<1, 4>>, Linear<4>>;
+                       Residual<Conv2d<6, Kernel<3>, Padding<1>>, ReLU>, Flatten, Linear<20>, ReLU, Dropout<Rate<1, 4>>,
+                       Linear<4>>;
 
 struct Set {
   int count = 0, channels = 1, height = 8, width = 8;
@@ -29,7 +30,8 @@ Set quarters(int count) {
     s.labels.push_back(static_cast<std::uint8_t>(label));
     for (int y = 0; y < 8; ++y)
       for (int x = 0; x < 8; ++x) {
-        const random::Four n = random::Key{9, random::Use::user, 1, 0}.words(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(y * 8 + x));
+        const random::Four n = random::Key{9, random::Use::user, 1, 0}.words(static_cast<std::uint64_t>(i),
+                                                                             static_cast<std::uint32_t>(y * 8 + x));
         const bool bright = (y / 4) * 2 + x / 4 == label;
         s.pixels.push_back(static_cast<std::uint8_t>(n.v[0] % 100 + (bright ? 100 : 0)));
       }
@@ -41,7 +43,8 @@ template <class M>
 std::vector<unsigned char> bits(const M& m) {
   std::vector<unsigned char> b((m.parameters().size + m.states().size) * sizeof(typename M::T));
   std::memcpy(b.data(), m.parameters().data, m.parameters().size * sizeof(typename M::T));
-  std::memcpy(b.data() + m.parameters().size * sizeof(typename M::T), m.states().data, m.states().size * sizeof(typename M::T));
+  std::memcpy(b.data() + m.parameters().size * sizeof(typename M::T), m.states().data,
+              m.states().size * sizeof(typename M::T));
   return b;
 }
 
@@ -173,7 +176,8 @@ TEST_CASE("trainer: weights that overflow are traced to their layer") {
   Model<Small> model(Seed{5}, 2);
   const auto& t = model.tensors()[2];
   REQUIRE(t.name == "2.weight");
-  for (long long i = 0; i < t.dims.count(); ++i) model.parameters()[static_cast<std::size_t>(t.offset + i)] = i % 2 ? 3e38f : -3e38f;
+  for (long long i = 0; i < t.dims.count(); ++i)
+    model.parameters()[static_cast<std::size_t>(t.offset + i)] = i % 2 ? 3e38f : -3e38f;
   model.parameters()[0] = 100;
   Trainer trainer(model, Adam{});
   const float x[] = {1, 1, 1, 1, -1, -1, -1, -1};
@@ -183,7 +187,8 @@ TEST_CASE("trainer: weights that overflow are traced to their layer") {
     FAIL("expected NonFinite");
   } catch (const NonFinite& e) {
     INFO(e.what());
-    CHECK_THAT(e.layer, ContainsSubstring("layer 2 (Linear)") || ContainsSubstring("layer 4 (Linear)") || ContainsSubstring("gradient"));
+    CHECK_THAT(e.layer, ContainsSubstring("layer 2 (Linear)") || ContainsSubstring("layer 4 (Linear)") ||
+                            ContainsSubstring("gradient"));
     CHECK_THAT(e.what(), StartsWith("[train] expected a finite "));
   }
 }

@@ -22,7 +22,7 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t n) : size_(n) {
     if (n == 0) return;
-    data_ = static_cast<T*>(::operator new(n * sizeof(T), std::align_val_t{buffer_alignment}));
+    data_ = static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{buffer_alignment}));
     std::memset(static_cast<void*>(data_), 0, n * sizeof(T));
   }
   Buffer(Buffer&& o) noexcept : data_(std::exchange(o.data_, nullptr)), size_(std::exchange(o.size_, 0)) {}
@@ -32,7 +32,7 @@ class Buffer {
     return *this;
   }
   ~Buffer() {
-    if (data_) ::operator delete(data_, std::align_val_t{buffer_alignment});
+    if (data_) ::operator delete (data_, std::align_val_t{buffer_alignment});
   }
 
   T* data() { return data_; }

@@ -31,7 +31,8 @@ inline Isa choose_isa() {
   const std::string_view want = forced;
   if (want == "portable") return Isa::portable;
   if (want == "avx2" && best == Isa::avx2) return Isa::avx2;
-  if (want == "avx2") throw Error("choose_isa", "expected a processor with AVX2 and FMA, got one without: unset TENON_ISA");
+  if (want == "avx2")
+    throw Error("choose_isa", "expected a processor with AVX2 and FMA, got one without: unset TENON_ISA");
   throw Error("choose_isa", "expected TENON_ISA=portable or avx2, got " + std::string(want));
 }
 

@@ -62,7 +62,8 @@ class ThreadPool final : public kernels::Executor {
       const Call call = call_.load(std::memory_order_relaxed);
       void* const context = context_.load(std::memory_order_relaxed);
       const int task = tasks_.load(std::memory_order_relaxed) - left;
-      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      if (!ticket_.compare_exchange_weak(ticket, ticket - 1, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
       try {
         call(context, task, worker);
       } catch (...) {
@@ -85,7 +86,8 @@ class ThreadPool final : public kernels::Executor {
       }
       if ((now >> 32) == seen) {
         sleepers_.fetch_add(1, std::memory_order_seq_cst);
-        for (now = ticket_.load(std::memory_order_seq_cst); (now >> 32) == seen; now = ticket_.load(std::memory_order_seq_cst))
+        for (now = ticket_.load(std::memory_order_seq_cst); (now >> 32) == seen;
+             now = ticket_.load(std::memory_order_seq_cst))
           ticket_.wait(now, std::memory_order_seq_cst);
         sleepers_.fetch_sub(1, std::memory_order_seq_cst);
       }

@@ -49,7 +49,8 @@ struct Into : View<T, D...> {
   bool add = false;  // true: the values are added to what is there
 
   constexpr Into() = default;
-  TENON_HD constexpr explicit Into(T* p, int rows = 1, bool accumulate = false) : View<T, D...>(p, rows), add(accumulate) {}
+  TENON_HD constexpr explicit Into(T* p, int rows = 1, bool accumulate = false)
+      : View<T, D...>(p, rows), add(accumulate) {}
 };
 
 /// Memory whose length is known at run time only: workspaces and flat buffers.

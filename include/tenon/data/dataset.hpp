@@ -33,10 +33,11 @@ class ImageData {
   /// `set` has count, channels, height, width, pixels (planar) and labels, as data/images.hpp loads them.
   template <class Set>
   explicit ImageData(const Set& set, Options options = {}, std::uint64_t limit = 0)
-      : images_{set.pixels.data(), static_cast<std::int64_t>(set.count), static_cast<int>(set.height), static_cast<int>(set.width),
-                static_cast<int>(set.channels), true},
+      : images_{set.pixels.data(),           static_cast<std::int64_t>(set.count), static_cast<int>(set.height),
+                static_cast<int>(set.width), static_cast<int>(set.channels),       true},
         labels_(set.labels.empty() ? nullptr : set.labels.data()),
-        size_(limit > 0 ? std::min<std::uint64_t>(limit, static_cast<std::uint64_t>(set.count)) : static_cast<std::uint64_t>(set.count)),
+        size_(limit > 0 ? std::min<std::uint64_t>(limit, static_cast<std::uint64_t>(set.count))
+                        : static_cast<std::uint64_t>(set.count)),
         options_(options) {}
 
   std::uint64_t size() const { return size_; }
@@ -58,10 +59,13 @@ class ImageData {
              std::int32_t* labels) const {
     const double mean[4] = {options_.mean, options_.mean, options_.mean, options_.mean};
     const double deviation[4] = {options_.deviation, options_.deviation, options_.deviation, options_.deviation};
-    gather_images(dev, images_, order, first, augmentation, Normalisation<T>::from(mean, deviation, images_.c), x, true);
+    gather_images(dev, images_, order, first, augmentation, Normalisation<T>::from(mean, deviation, images_.c), x,
+                  true);
     const Span<std::int32_t> y{labels, static_cast<std::size_t>(x.batch)};
-    if (labels_) gather_labels(dev, labels_, order, first, y);
-    else std::fill(y.begin(), y.end(), 0);
+    if (labels_)
+      gather_labels(dev, labels_, order, first, y);
+    else
+      std::fill(y.begin(), y.end(), 0);
   }
 
   Images images_;
@@ -74,17 +78,20 @@ class ImageData {
 template <class T, class Target>
 class Samples {
  public:
-  Samples(std::vector<T> x, std::vector<Target> y, std::size_t count) : x_(std::move(x)), y_(std::move(y)), count_(count) {
+  Samples(std::vector<T> x, std::vector<Target> y, std::size_t count)
+      : x_(std::move(x)), y_(std::move(y)), count_(count) {
     if (count == 0 || x_.size() % count || y_.size() % count)
-      throw Error("Samples", "expected rows of equal length for " + std::to_string(count) + " samples, got " + std::to_string(x_.size()) +
-                                 " values and " + std::to_string(y_.size()) + " targets");
+      throw Error("Samples", "expected rows of equal length for " + std::to_string(count) + " samples, got " +
+                                 std::to_string(x_.size()) + " values and " + std::to_string(y_.size()) + " targets");
   }
 
   std::uint64_t size() const { return count_; }
 
   template <int I>
-  void shuffled(auto&, const random::Permutation& order, const random::Key&, std::uint64_t first, View<T, Batch, I> x, Target* y) const {
-    for (int b = 0; b < x.batch; ++b) copy(static_cast<std::size_t>(order(first + static_cast<std::uint64_t>(b))), b, x, y);
+  void shuffled(auto&, const random::Permutation& order, const random::Key&, std::uint64_t first, View<T, Batch, I> x,
+                Target* y) const {
+    for (int b = 0; b < x.batch; ++b)
+      copy(static_cast<std::size_t>(order(first + static_cast<std::uint64_t>(b))), b, x, y);
   }
   template <int I>
   void in_order(auto&, std::uint64_t first, View<T, Batch, I> x, Target* y) const {
@@ -95,7 +102,8 @@ class Samples {
   template <int I>
   void copy(std::size_t from, int row, View<T, Batch, I> x, Target* y) const {
     if (x_.size() != count_ * I)
-      throw Error("Samples", "expected " + std::to_string(I) + " values a sample, got " + std::to_string(x_.size() / count_));
+      throw Error("Samples",
+                  "expected " + std::to_string(I) + " values a sample, got " + std::to_string(x_.size() / count_));
     const std::size_t targets = y_.size() / count_;
     std::copy_n(x_.data() + from * I, I, x.row(row));
     std::copy_n(y_.data() + from * targets, targets, y + static_cast<std::size_t>(row) * targets);

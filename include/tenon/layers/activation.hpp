@@ -26,8 +26,8 @@ struct Elementwise {
     activation_forward(dev, std::integral_constant<Act, A>{}, at.flat(at.x), at.flat(at.y));
   }
   static void backward(auto& dev, const auto& at) {
-    activation_backward(dev, std::integral_constant<Act, A>{}, at.flat(at.x), at.flat(at.y), at.flat(at.as_const(at.dy)),
-                        at.flat(at.dx));
+    activation_backward(dev, std::integral_constant<Act, A>{}, at.flat(at.x), at.flat(at.y),
+                        at.flat(at.as_const(at.dy)), at.flat(at.dx));
   }
 };
 

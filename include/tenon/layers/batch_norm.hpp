@@ -28,7 +28,8 @@ struct BatchNorm {
   static constexpr const char* name = "BatchNorm";
 
   static constexpr LayerSpec infer(Dims in) {
-    if (in.rank == 2) return LayerSpec::no(Need::three_dimensions_C_H_W, in, Remedy::see_the_documentation_of_the_layer);
+    if (in.rank == 2)
+      return LayerSpec::no(Need::three_dimensions_C_H_W, in, Remedy::see_the_documentation_of_the_layer);
     const Dims c = dims(in[0]);
     LayerSpec s = LayerSpec::to(in)
                       .param("weight", c, constant(1))
@@ -52,13 +53,15 @@ struct BatchNorm {
     using T = typename At::value_type;
     constexpr int C = At::in.d[0];
     if constexpr (At::training) {
-      batch_norm_forward_training(dev, pixels(at, at.x), at.template param<0>(), at.template param<1>(), T(E::value), T(M::value),
-                                  at.template state<0>(), at.template state<1>(), View<T, C>(at.template keep<T, 0>()),
-                                  View<T, C>(at.template keep<T, 1>()), pixels(at, at.y), at.work);
+      batch_norm_forward_training(dev, pixels(at, at.x), at.template param<0>(), at.template param<1>(), T(E::value),
+                                  T(M::value), at.template state<0>(), at.template state<1>(),
+                                  View<T, C>(at.template keep<T, 0>()), View<T, C>(at.template keep<T, 1>()),
+                                  pixels(at, at.y), at.work);
       ++at.count(2);
     } else {
       batch_norm_forward_inference(dev, pixels(at, at.x), at.template param<0>(), at.template param<1>(), T(E::value),
-                                   at.as_const(at.template state<0>()), at.as_const(at.template state<1>()), pixels(at, at.y));
+                                   at.as_const(at.template state<0>()), at.as_const(at.template state<1>()),
+                                   pixels(at, at.y));
     }
   }
 

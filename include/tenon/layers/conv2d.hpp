@@ -22,8 +22,11 @@ struct Conv2d {
     if (const Misfit m = detail::check(option.window, in)) return detail::misfit(m);
     if (O < 1) return LayerSpec::no(Need::positive_extents, dims(O), Remedy::a_positive_number);
     const int G = option.groups;
-    if (G < 1 || in[0] % G) return LayerSpec::no(Need::channels_divisible_by_groups, dims(in[0], G), Remedy::a_number_of_Groups_that_divides_both);
-    if (O % G) return LayerSpec::no(Need::outputs_divisible_by_groups, dims(O, G), Remedy::a_number_of_Groups_that_divides_both);
+    if (G < 1 || in[0] % G)
+      return LayerSpec::no(Need::channels_divisible_by_groups, dims(in[0], G),
+                           Remedy::a_number_of_Groups_that_divides_both);
+    if (O % G)
+      return LayerSpec::no(Need::outputs_divisible_by_groups, dims(O, G), Remedy::a_number_of_Groups_that_divides_both);
     const Window w = option.window;
     const int taps = w.kh * w.kw, fan_in = in[0] / G * taps, fan_out = O / G * taps;
     const Initial start = detail::pick({Initial::Kind::torch_default, 0, 1, 1, 1}, static_cast<Options*>(nullptr)...);
@@ -37,7 +40,8 @@ struct Conv2d {
 
   static constexpr Room room(Dims in, Fuse fuse) {
     const ConvDims d = geometry(in);
-    return {static_cast<long long>(kernels::conv2d_packed(d)), static_cast<long long>(kernels::conv2d_workspace(d, fuse)),
+    return {static_cast<long long>(kernels::conv2d_packed(d)),
+            static_cast<long long>(kernels::conv2d_workspace(d, fuse)),
             static_cast<long long>(kernels::conv2d_scratch<float>(d, fuse)),
             static_cast<long long>(kernels::conv2d_scratch<double>(d, fuse))};
   }
@@ -47,7 +51,8 @@ struct Conv2d {
   }
 
   static void forward(auto& dev, const auto& at) {
-    conv2d_forward(dev, conv(at), at.x, at.packed_view(), at.template param_or_null<1, O>(), at.epilogue, at.y, at.argmax());
+    conv2d_forward(dev, conv(at), at.x, at.packed_view(), at.template param_or_null<1, O>(), at.epilogue, at.y,
+                   at.argmax());
   }
 
   static void backward(auto& dev, const auto& at) {

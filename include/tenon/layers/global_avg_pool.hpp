@@ -12,7 +12,8 @@ struct GlobalAvgPool {
   static constexpr const char* name = "GlobalAvgPool";
 
   static constexpr LayerSpec infer(Dims in) {
-    if (in.rank != 3) return LayerSpec::no(Need::three_dimensions_C_H_W, in, Remedy::remove_the_Flatten_before_this_layer);
+    if (in.rank != 3)
+      return LayerSpec::no(Need::three_dimensions_C_H_W, in, Remedy::remove_the_Flatten_before_this_layer);
     return LayerSpec::to(dims(in[0]));
   }
   static void forward(auto& dev, const auto& at) { global_avg_pool_forward(dev, at.x, at.y); }

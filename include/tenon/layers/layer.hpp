@@ -21,7 +21,15 @@ namespace tenon {
 
 /// How a parameter starts. fan_in and fan_out are filled in by the layer that owns it.
 struct Initial {
-  enum class Kind { constant, kaiming_uniform, kaiming_normal, xavier_uniform, xavier_normal, truncated_normal, torch_default };
+  enum class Kind {
+    constant,
+    kaiming_uniform,
+    kaiming_normal,
+    xavier_uniform,
+    xavier_normal,
+    truncated_normal,
+    torch_default
+  };
   Kind kind = Kind::constant;
   int num = 0, den = 1;  // constant: the value; truncated_normal: the standard deviation
   int fan_in = 1, fan_out = 1;

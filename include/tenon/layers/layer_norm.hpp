@@ -32,16 +32,18 @@ struct LayerNorm {
   template <class At>
   static void forward(auto& dev, const At& at) {
     using T = typename At::value_type;
-    layer_norm_forward(dev, split(at, at.x), at.template param<0>(), at.template param<1>(), T(E::value), split(at, at.y),
-                       stat<At>(at.template keep<T, 0>(), at.batch), stat<At>(at.template keep<T, 1>(), at.batch));
+    layer_norm_forward(dev, split(at, at.x), at.template param<0>(), at.template param<1>(), T(E::value),
+                       split(at, at.y), stat<At>(at.template keep<T, 0>(), at.batch),
+                       stat<At>(at.template keep<T, 1>(), at.batch));
   }
 
   template <class At>
   static void backward(auto& dev, const At& at) {
     using T = typename At::value_type;
-    layer_norm_backward(dev, split(at, at.x), at.template param<0>(), at.as_const(stat<At>(at.template keep<T, 0>(), at.batch)),
-                        at.as_const(stat<At>(at.template keep<T, 1>(), at.batch)), split(at, at.as_const(at.dy)), split(at, at.dx),
-                        at.template grad<0>(), at.template grad<1>(), at.work);
+    layer_norm_backward(dev, split(at, at.x), at.template param<0>(),
+                        at.as_const(stat<At>(at.template keep<T, 0>(), at.batch)),
+                        at.as_const(stat<At>(at.template keep<T, 1>(), at.batch)), split(at, at.as_const(at.dy)),
+                        split(at, at.dx), at.template grad<0>(), at.template grad<1>(), at.work);
   }
 
  private:

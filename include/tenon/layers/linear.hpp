@@ -29,20 +29,24 @@ struct Linear {
 
   static constexpr Room room(Dims in, Fuse) {
     const int I = in[in.rank - 1];
-    return {static_cast<long long>(kernels::linear_packed(I, O)), static_cast<long long>(kernels::linear_workspace(I, O)), 0, 0};
+    return {static_cast<long long>(kernels::linear_packed(I, O)),
+            static_cast<long long>(kernels::linear_workspace(I, O)),
+            static_cast<long long>(kernels::linear_scratch<float>(I, O)),
+            static_cast<long long>(kernels::linear_scratch<double>(I, O))};
   }
 
   static void prepare(auto& dev, const auto& at) {
-    linear_prepare(dev, at.template param<0>(), at.packed_span());                              // (O, I)
+    linear_prepare(dev, at.template param<0>(), at.packed_span());  // (O, I)
   }
 
   static void forward(auto& dev, const auto& at) {
-    linear_forward(dev, at.rows(at.x), at.packed_view(), at.template param_or_null<1, O>(), at.epilogue, at.rows(at.y));  // (B, O)
+    linear_forward(dev, at.rows(at.x), at.packed_view(), at.template param_or_null<1, O>(), at.epilogue,
+                   at.rows(at.y));  // (B, O)
   }
 
   static void backward(auto& dev, const auto& at) {
-    linear_backward(dev, at.rows(at.x), at.template param<0>(), at.rows(at.y), at.epilogue, at.rows(at.dy), at.rows(at.dx),
-                    at.template grad<0>(), at.template grad_or_null<1, O>(), at.work);
+    linear_backward(dev, at.rows(at.x), at.template param<0>(), at.rows(at.y), at.epilogue, at.rows(at.dy),
+                    at.rows(at.dx), at.template grad<0>(), at.template grad_or_null<1, O>(), at.work);
   }
 };
 

@@ -35,8 +35,10 @@ struct Adam : detail::AdamBuffers {
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step, bool decays) const {
-    const AdamStep s{rate, beta1, beta2, epsilon, decays ? weight_decay : 0, false, scale, static_cast<std::int64_t>(step) + 1};
+  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step,
+              bool decays) const {
+    const AdamStep s{
+        rate, beta1, beta2, epsilon, decays ? weight_decay : 0, false, scale, static_cast<std::int64_t>(step) + 1};
     adam_update(dev, s, w, g, state[0], state[1]);
   }
 };
@@ -57,8 +59,10 @@ struct AdamW : detail::AdamBuffers {
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step, bool decays) const {
-    const AdamStep s{rate, beta1, beta2, epsilon, decays ? weight_decay : 0, true, scale, static_cast<std::int64_t>(step) + 1};
+  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step,
+              bool decays) const {
+    const AdamStep s{
+        rate, beta1, beta2, epsilon, decays ? weight_decay : 0, true, scale, static_cast<std::int64_t>(step) + 1};
     adam_update(dev, s, w, g, state[0], state[1]);
   }
 };

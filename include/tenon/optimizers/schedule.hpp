@@ -51,7 +51,8 @@ struct Schedule {
       }
       case Kind::cosine: return between(1, floor, fraction(t, all));
       case Kind::one_cycle: {
-        const double up = 0.3 * static_cast<double>(all) - 1, down = static_cast<double>(all) - 1 - up, x = static_cast<double>(t);
+        const double up = 0.3 * static_cast<double>(all) - 1, down = static_cast<double>(all) - 1 - up,
+                     x = static_cast<double>(t);
         if (x <= up) return between(1.0 / 25, 1, up > 0 ? x / up : 1);
         return between(1, 1.0 / 25 / 1e4, down > 0 && x - up < down ? (x - up) / down : 1);
       }

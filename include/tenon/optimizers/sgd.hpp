@@ -22,7 +22,8 @@ struct Sgd {
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t, bool decays) const {
+  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t,
+              bool decays) const {
     sgd_update(dev, SgdStep{rate, momentum, nesterov, decays ? weight_decay : 0, scale}, w, g, state[0]);
   }
 };

@@ -154,7 +154,8 @@ struct At {
 
   template <int I>
   auto param() const {
-    return typename detail::TensorOf<tenon::View, const T, spec.params[I].dims>::type(context->parameters + row->param[I]);
+    return
+        typename detail::TensorOf<tenon::View, const T, spec.params[I].dims>::type(context->parameters + row->param[I]);
   }
   auto params() const { return params_of(std::make_integer_sequence<int, spec.param_count>{}); }
 
@@ -177,8 +178,8 @@ struct At {
   /// Where a pooling notes the position of each maximum inside its window; null outside training.
   auto argmax() const {
     constexpr int slot = spec.pools ? 0 : spec.keep_count;
-    return View<std::uint8_t, out>(row->keep[slot] < 0 ? nullptr : reinterpret_cast<std::uint8_t*>(context->of(row->keep[slot])),
-                                   batch);
+    return View<std::uint8_t, out>(
+        row->keep[slot] < 0 ? nullptr : reinterpret_cast<std::uint8_t*>(context->of(row->keep[slot])), batch);
   }
   auto argmax_view() const { return as_const(argmax()); }
 
@@ -276,7 +277,7 @@ struct BackwardAt : At<L, K, true, Device, T> {
   auto grad() const {
     const auto& c = *this->context;
     return typename detail::TensorOf<tenon::Into, T, spec.params[I].dims>::type(c.gradients + this->row->param[I], 1,
-                                                                               c.add_gradients);
+                                                                                c.add_gradients);
   }
   template <int I, int... D>
   auto grad_or_null() const {

@@ -32,8 +32,8 @@ inline void column(std::string& text, const std::string& s, std::size_t width) {
 
 inline std::string describe(const Node* nodes, const Step* steps, const Row* rows, int count, long long arena) {
   std::string text;
-  const auto line = [&](const std::string& step, const std::string& layers, const std::string& output, const std::string& parameters,
-                        const std::string& at) {
+  const auto line = [&](const std::string& step, const std::string& layers, const std::string& output,
+                        const std::string& parameters, const std::string& at) {
     column(text, step, 6);
     column(text, layers, 44);
     column(text, output, 18);
@@ -52,8 +52,8 @@ inline std::string describe(const Node* nodes, const Step* steps, const Row* row
     if (fuse.channels_first) what += " + Flatten";
     long long parameters = 0;
     for (int p = 0; p < n.spec.param_count; ++p) parameters += n.spec.params[p].dims.count();
-    line(std::to_string(i), what, spell(nodes[steps[i].last].spec.out), parameters ? std::to_string(parameters) : std::string("-"),
-         std::to_string(rows[i].y));
+    line(std::to_string(i), what, spell(nodes[steps[i].last].spec.out),
+         parameters ? std::to_string(parameters) : std::string("-"), std::to_string(rows[i].y));
   }
   return text + "arena: " + std::to_string(arena) + " values a sample\n";
 }

@@ -24,12 +24,14 @@ template <int N>
 struct Steps {
   Step step[N]{};
   int count = 0;
-  int root[N + 1]{};       // the value that holds another's memory: itself, unless made by an alias
-  int step_of[N]{};        // by leading node; -1: absorbed or vanished
-  int output = 0;          // root of the network's output
+  int root[N + 1]{};  // the value that holds another's memory: itself, unless made by an alias
+  int step_of[N]{};   // by leading node; -1: absorbed or vanished
+  int output = 0;     // root of the network's output
 };
 
-constexpr bool vanishes(const Node& n, Mode mode) { return n.spec.alias || (n.spec.alias_in_eval && mode == Mode::eval); }
+constexpr bool vanishes(const Node& n, Mode mode) {
+  return n.spec.alias || (n.spec.alias_in_eval && mode == Mode::eval);
+}
 
 /// Windows that neither overlap nor reach outside: what a convolution's epilogue can pool while it has the pixels.
 constexpr bool tiles(Window w) {
@@ -64,7 +66,8 @@ constexpr Steps<N> fuse(const Graph<N>& g, Mode mode) {
   for (int k = 0; k <= g.count; ++k) s.root[k] = k;
   for (int k = 0; k < g.count; ++k) {
     s.step_of[k] = -1;
-    if (vanishes(g.nodes[k], mode)) s.root[k + 1] = s.root[g.nodes[k].in];
+    if (vanishes(g.nodes[k], mode))
+      s.root[k + 1] = s.root[g.nodes[k].in];
     else {
       ++readers[s.root[g.nodes[k].in]];
       if (g.nodes[k].in2 >= 0) ++readers[s.root[g.nodes[k].in2]];
@@ -80,7 +83,8 @@ constexpr Steps<N> fuse(const Graph<N>& g, Mode mode) {
       home[k + 1] = home[n.in];
       continue;
     }
-    const bool follows = s.count > 0 && n.in2 < 0 && s.step[s.count - 1].out == home[n.in] && readers[s.root[n.in]] == 1;
+    const bool follows =
+        s.count > 0 && n.in2 < 0 && s.step[s.count - 1].out == home[n.in] && readers[s.root[n.in]] == 1;
     if (follows && absorb(s.step[s.count - 1].fuse, g.nodes[s.step[s.count - 1].node].spec, n.spec, mode)) {
       s.step[s.count - 1].last = k;
       s.step[s.count - 1].out = home[k + 1] = k + 1;

@@ -86,14 +86,14 @@ inline constexpr long long nowhere = -1;
 /// What the run-time half knows of one step: offsets into flat memory, nothing of types.
 struct Row {
   int node = 0;
-  bool backward = false;                                       // it has parameters, or its input wants a gradient
-  long long x = nowhere, x2 = nowhere, y = nowhere;            // arena, values a sample
-  long long dy = nowhere, dx = nowhere, dx2 = nowhere;         // arena, values a sample
-  bool dx_add = false, dx2_add = false;                        // another reader has written it before
-  long long keep[2] = {nowhere, nowhere};                      // arena if per sample, else the fixed region
-  long long param[4] = {nowhere, nowhere, nowhere, nowhere};   // the flat parameters, gradients, optimizer states
-  long long state[3] = {nowhere, nowhere, nowhere};            // the flat states; counters: index among counters
-  long long packed = 0;                                        // rearranged weights
+  bool backward = false;                                      // it has parameters, or its input wants a gradient
+  long long x = nowhere, x2 = nowhere, y = nowhere;           // arena, values a sample
+  long long dy = nowhere, dx = nowhere, dx2 = nowhere;        // arena, values a sample
+  bool dx_add = false, dx2_add = false;                       // another reader has written it before
+  long long keep[2] = {nowhere, nowhere};                     // arena if per sample, else the fixed region
+  long long param[4] = {nowhere, nowhere, nowhere, nowhere};  // the flat parameters, gradients, optimizer states
+  long long state[3] = {nowhere, nowhere, nowhere};           // the flat states; counters: index among counters
+  long long packed = 0;                                       // rearranged weights
 };
 
 template <int N>
@@ -101,10 +101,10 @@ struct Memory {
   Row row[N]{};
   int rows = 0;
   long long input = 0, input_gradient = nowhere, output = 0, output_gradient = nowhere;  // arena, values a sample
-  long long arena = 0;                                        // values a sample
-  long long fixed = 0, packed = 0, workspace = 0;             // values
-  long long scratch_float = 0, scratch_double = 0;            // bytes a worker
-  long long parameters = 0, states = 0;                       // values, padding included
+  long long arena = 0;                                                                   // values a sample
+  long long fixed = 0, packed = 0, workspace = 0;                                        // values
+  long long scratch_float = 0, scratch_double = 0;                                       // bytes a worker
+  long long parameters = 0, states = 0;                                                  // values, padding included
   int counters = 0;
 };
 

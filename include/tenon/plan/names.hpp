@@ -24,9 +24,12 @@ inline std::string name_of(const Path& p) {
   std::string s;
   for (int i = 0; i < p.length; ++i) {
     if (i) s += '.';
-    if (p.at[i] == Path::body) s += "body";
-    else if (p.at[i] == Path::skip) s += "skip";
-    else s += std::to_string(p.at[i]);
+    if (p.at[i] == Path::body)
+      s += "body";
+    else if (p.at[i] == Path::skip)
+      s += "skip";
+    else
+      s += std::to_string(p.at[i]);
   }
   return s;
 }
@@ -43,7 +46,8 @@ inline std::string spell(Dims d) {
 }
 
 /// Every parameter and state of the network, in the order of its layers.
-inline std::vector<Tensor> tensors_of(const Node* nodes, int count, const long long (*param)[4], const long long (*state)[3]) {
+inline std::vector<Tensor> tensors_of(const Node* nodes, int count, const long long (*param)[4],
+                                      const long long (*state)[3]) {
   std::vector<Tensor> list;
   for (int k = 0; k < count; ++k) {
     const LayerSpec& s = nodes[k].spec;
@@ -54,7 +58,8 @@ inline std::vector<Tensor> tensors_of(const Node* nodes, int count, const long l
     }
     for (int i = 0; i < s.state_count; ++i) {
       const State& t = s.states[i];
-      list.push_back({prefix + t.name, t.dims, t.counter ? Tensor::Kind::counter : Tensor::Kind::state, state[k][i], t.initial, false, k});
+      list.push_back({prefix + t.name, t.dims, t.counter ? Tensor::Kind::counter : Tensor::Kind::state, state[k][i],
+                      t.initial, false, k});
     }
   }
   return list;

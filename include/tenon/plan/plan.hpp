@@ -35,7 +35,8 @@ struct LocateIn {
 template <Path P, int At, template <int, class> class Where, class... B, class... S>
 struct LocateIn<P, At, Where, Residual<Body<B...>, Skip<S...>>> {
   static constexpr auto inner() {
-    if constexpr (P.length <= At + 2) return static_cast<Where<P.at[At], Residual<Body<B...>, Skip<S...>>>*>(nullptr);
+    if constexpr (P.length <= At + 2)
+      return static_cast<Where<P.at[At], Residual<Body<B...>, Skip<S...>>>*>(nullptr);
     else if constexpr (P.at[At + 1] == Path::body)
       return static_cast<Where<P.at[At], typename Locate<P, At + 2, body, B...>::type>*>(nullptr);
     else
@@ -61,9 +62,13 @@ constexpr bool complain() {
 template <Misfit M, Path P, class... Ls>
 constexpr bool fit() {
   using namespace tenon::detail;
-  if constexpr (!bool(M)) return true;
-  else if constexpr (P.length == 0) return complain<Input<>, expected<M.need>, got_of<M.got>, try_this<M.remedy>>();
-  else return complain<typename detail::Locate<P, 0, layer, Ls...>::type, expected<M.need>, got_of<M.got>, try_this<M.remedy>>();
+  if constexpr (!bool(M))
+    return true;
+  else if constexpr (P.length == 0)
+    return complain<Input<>, expected<M.need>, got_of<M.got>, try_this<M.remedy>>();
+  else
+    return complain<typename detail::Locate<P, 0, layer, Ls...>::type, expected<M.need>, got_of<M.got>,
+                    try_this<M.remedy>>();
 }
 
 }  // namespace plan
@@ -98,8 +103,9 @@ struct Sequential<Input<D...>, Ls...> {
 /// Without an Input there is one error, and then the network of no layers, so that there is not a second.
 template <class... Ls>
 struct Sequential : Sequential<Input<1>> {
-  static_assert(plan::complain<layer<0, typename plan::detail::Nth<0, Ls..., void>::type>, expected<Need::Input_only_at_the_front>, got<>,
-                               try_this<Remedy::move_Input_to_the_front>>());
+  static_assert(
+      plan::complain<layer<0, typename plan::detail::Nth<0, Ls..., void>::type>,
+                     expected<Need::Input_only_at_the_front>, got<>, try_this<Remedy::move_Input_to_the_front>>());
 };
 
 namespace plan {
@@ -131,7 +137,9 @@ void backward_step(Context<Device, T>& c, const Row& r) {
 
 /// A layer that rearranges its weights says so by a member `static void prepare(auto& device, const auto& at)`.
 template <class L, class At, class Device>
-inline constexpr bool has_prepare = requires(Device& dev, const At& at) { L::prepare(dev, at); };
+inline constexpr bool has_prepare = requires(Device& dev, const At& at) {
+  L::prepare(dev, at);
+};
 
 template <class L, Key K, bool Training, bool Backward, class Device, class T>
 constexpr Ops<Device, T> ops_of() {
@@ -182,7 +190,8 @@ struct Program {
   template <class L, int Node>
   static constexpr void bind_leaf(Table& t) {
     if constexpr (P::keys.step[Node] >= 0)
-      t.op[P::keys.step[Node]] = ops_of<L, P::keys.key[Node], P::mode != Mode::eval, P::keys.backward[Node], Device, T>();
+      t.op[P::keys.step[Node]] =
+          ops_of<L, P::keys.key[Node], P::mode != Mode::eval, P::keys.backward[Node], Device, T>();
   }
 
   template <class L, int Node>

@@ -15,8 +15,8 @@
 namespace tenon {
 
 struct GradientCheck {
-  double worst = 0;       // the largest |computed - expected| / max(1, |computed|, |expected|)
-  std::string where;      // "2.weight[17]" or "input[3]"
+  double worst = 0;   // the largest |computed - expected| / max(1, |computed|, |expected|)
+  std::string where;  // "2.weight[17]" or "input[3]"
   double computed = 0, expected = 0;
   long long compared = 0;  // values
 };
@@ -24,8 +24,8 @@ struct GradientCheck {
 struct GradientCheckOptions {
   std::uint64_t seed = 1;
   int batch = 3;
-  double step = 1e-5;         // of the central difference
-  long long most = 400;       // values compared in each tensor, spread evenly; all of them if it has no more
+  double step = 1e-5;    // of the central difference
+  long long most = 400;  // values compared in each tensor, spread evenly; all of them if it has no more
 };
 
 /// The loss is the outputs' sum, each weighted by a random number; parameters and inputs are random, too.
@@ -43,7 +43,8 @@ GradientCheck check_gradients(GradientCheckOptions options = {}) {
   // Constant starts (BatchNorm's 1 and 0) would hide mistakes.
   for (const plan::Tensor& t : model.tensors())
     if (t.kind == plan::Tensor::Kind::parameter && t.initial.kind == Initial::Kind::constant)
-      for (long long i = 0; i < t.dims.count(); ++i) model.parameters()[t.offset + i] += 0.5 * draw(2, static_cast<std::uint64_t>(t.offset + i));
+      for (long long i = 0; i < t.dims.count(); ++i)
+        model.parameters()[t.offset + i] += 0.5 * draw(2, static_cast<std::uint64_t>(t.offset + i));
 
   const auto loss = [&] {
     std::copy(sample.begin(), sample.end(), model.input(options.batch).data);  // its memory may have been reused

@@ -35,8 +35,10 @@ inline double truncated_normal(const random::Key& key, std::uint64_t element) {
 template <class T>
 void initialize(T* values, long long n, const Initial& i, Seed seed, int node, int slot) {
   using Kind = Initial::Kind;
-  const random::Key key{seed.value, random::Use::init, static_cast<std::uint32_t>(node), static_cast<std::uint32_t>(slot)};
-  const double in = i.fan_in, both = static_cast<double>(i.fan_in) + i.fan_out, given = static_cast<double>(i.num) / i.den;
+  const random::Key key{seed.value, random::Use::init, static_cast<std::uint32_t>(node),
+                        static_cast<std::uint32_t>(slot)};
+  const double in = i.fan_in, both = static_cast<double>(i.fan_in) + i.fan_out,
+               given = static_cast<double>(i.num) / i.den;
   double scale = 0;  // bound of a uniform, standard deviation of a normal
   bool uniform = true;
   switch (i.kind) {

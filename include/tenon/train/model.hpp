@@ -60,8 +60,9 @@ class Model {
     fixed_ = Buffer<T>(train.fixed);
     packed_ = Buffer<T>(std::max(train.packed, eval.packed));
     work_ = Buffer<T>(std::max(train.workspace, eval.workspace));
-    device_.reserve_scratch(static_cast<std::size_t>(sizeof(T) == 4 ? std::max(train.scratch_float, eval.scratch_float)
-                                                                    : std::max(train.scratch_double, eval.scratch_double)));
+    device_.reserve_scratch(static_cast<std::size_t>(sizeof(T) == 4
+                                                         ? std::max(train.scratch_float, eval.scratch_float)
+                                                         : std::max(train.scratch_double, eval.scratch_double)));
     reset();
 
     context_.dev = &device_;
@@ -99,15 +100,18 @@ class Model {
     for (std::size_t i = 0, slot = 0; i < tensors_.size(); ++i) {
       const plan::Tensor& t = tensors_[i];
       slot = i > 0 && tensors_[i - 1].node == t.node ? slot + 1 : 0;
-      if (t.kind == plan::Tensor::Kind::counter) counters_[t.offset] = 0;
+      if (t.kind == plan::Tensor::Kind::counter)
+        counters_[t.offset] = 0;
       else
-        initialize((t.kind == plan::Tensor::Kind::parameter ? parameters_ : states_).data() + t.offset, t.dims.count(), t.initial,
-                   seed_, t.node, static_cast<int>(slot));
+        initialize((t.kind == plan::Tensor::Kind::parameter ? parameters_ : states_).data() + t.offset, t.dims.count(),
+                   t.initial, seed_, t.node, static_cast<int>(slot));
     }
   }
 
   /// Where a batch is to be written: rows of `inputs` values, in PyTorch's order.
-  View<T, Batch, inputs> input(int batch) { return View<T, Batch, inputs>(context_.of(Train::memory.input), checked(batch)); }
+  View<T, Batch, inputs> input(int batch) {
+    return View<T, Batch, inputs>(context_.of(Train::memory.input), checked(batch));
+  }
 
   /// What random numbers are keyed by: the step, and the place in the epoch of the batch's first sample.
   void set_position(std::uint32_t step, std::uint64_t first_sample) {
@@ -159,9 +163,7 @@ class Model {
   }
 
   /// The gradient by the batch in input(); for models made with Mode::train_with_input_gradient.
-  View<const T, Batch, inputs> input_gradient() const
-    requires(M == plan::Mode::train_with_input_gradient)
-  {
+  View<const T, Batch, inputs> input_gradient() const requires(M == plan::Mode::train_with_input_gradient) {
     return View<const T, Batch, inputs>(context_.of(Train::memory.input_gradient), context_.batch);
   }
 
@@ -189,7 +191,8 @@ class Model {
   std::string first_non_finite_gradient() const {
     for (std::size_t i = tensors_.size(); i-- > 0;) {
       const plan::Tensor& t = tensors_[i];
-      if (t.kind == plan::Tensor::Kind::parameter && !finite(gradients_.data() + t.offset, static_cast<std::size_t>(t.dims.count())))
+      if (t.kind == plan::Tensor::Kind::parameter &&
+          !finite(gradients_.data() + t.offset, static_cast<std::size_t>(t.dims.count())))
         return "the gradient of " + t.name;
     }
     return {};
@@ -232,7 +235,8 @@ class Model {
   }
   int checked(int batch) const {
     if (batch < 1 || batch > capacity_)
-      throw Error("Model", "expected a batch of 1 to " + std::to_string(capacity_) + " samples, got " + std::to_string(batch));
+      throw Error("Model",
+                  "expected a batch of 1 to " + std::to_string(capacity_) + " samples, got " + std::to_string(batch));
     return batch;
   }
 

@@ -30,8 +30,10 @@ inline constexpr int file_format = 1;
 inline void check_format(const SafeTensors& file) {
   const auto found = file.metadata().find("tenon.format");
   if (found == file.metadata().end() || found->second == std::to_string(file_format)) return;
-  throw Error("load_model", "expected a file of format " + std::to_string(file_format) + ", got format " + in_quotes(found->second) +
-                                ": it was written by a newer tenon; update this one", file.where());
+  throw Error("load_model",
+              "expected a file of format " + std::to_string(file_format) + ", got format " + in_quotes(found->second) +
+                  ": it was written by a newer tenon; update this one",
+              file.where());
 }
 
 namespace detail {
@@ -68,17 +70,22 @@ void read_tensors(const SafeTensors& file, const std::vector<plan::Tensor>& tens
   for (const plan::Tensor& t : tensors) {
     const TensorInfo* found = file.find(t.name);
     if (!found)
-      throw Error(operation, "expected a tensor \"" + t.name + "\" of shape " + plan::spell(t.dims) + ", got a file without it: is it of another model?",
+      throw Error(operation,
+                  "expected a tensor \"" + t.name + "\" of shape " + plan::spell(t.dims) +
+                      ", got a file without it: is it of another model?",
                   file.where());
     if (found->shape != detail::shape_of(t.dims))
-      throw Error(operation, "expected tensor \"" + t.name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
-                  file.where());
+      throw Error(
+          operation,
+          "expected tensor \"" + t.name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
+          file.where());
   }
   if (only && file.tensors().size() != tensors.size())
     for (const TensorInfo& f : file.tensors()) {
       bool known = false;
       for (const plan::Tensor& t : tensors) known = known || t.name == f.name;
-      if (!known) throw Error(operation, "expected the tensors of the model alone, got \"" + f.name + "\" as well", file.where());
+      if (!known)
+        throw Error(operation, "expected the tensors of the model alone, got \"" + f.name + "\" as well", file.where());
     }
 
   std::vector<std::vector<T>> values;  // first all of them, so that a bad file changes nothing
@@ -86,19 +93,25 @@ void read_tensors(const SafeTensors& file, const std::vector<plan::Tensor>& tens
   for (const plan::Tensor& t : tensors) {
     const TensorInfo& found = *file.find(t.name);
     if (t.kind == plan::Tensor::Kind::counter) {
-      if (found.dtype != Dtype::I64) throw Error(operation, "expected tensor \"" + t.name + "\" of type I64, got " + std::string(dtype_name(found.dtype)), file.where());
+      if (found.dtype != Dtype::I64)
+        throw Error(operation,
+                    "expected tensor \"" + t.name + "\" of type I64, got " + std::string(dtype_name(found.dtype)),
+                    file.where());
       counts.push_back(static_cast<long long>(read_as<std::int64_t>(found, file.where())[0]));
       continue;
     }
     values.push_back(read_as<T>(found, file.where()));
     for (std::size_t i = 0; i < values.back().size(); ++i)
       if (!std::isfinite(values.back()[i]))
-        throw Error(operation, "expected finite values in tensor \"" + t.name + "\", got NaN or infinity at element " + std::to_string(i),
-                    file.where());
+        throw Error(
+            operation,
+            "expected finite values in tensor \"" + t.name + "\", got NaN or infinity at element " + std::to_string(i),
+            file.where());
   }
   std::size_t v = 0, c = 0;
   for (const plan::Tensor& t : tensors) {
-    if (t.kind == plan::Tensor::Kind::counter) flat.counters[t.offset] = counts[c++];
+    if (t.kind == plan::Tensor::Kind::counter)
+      flat.counters[t.offset] = counts[c++];
     else {
       const auto to = detail::values_of(t, flat);
       std::copy(values[v].begin(), values[v].end(), to.begin());

@@ -23,8 +23,8 @@ namespace tenon {
 class NonFinite : public Error {
  public:
   NonFinite(std::string_view what, std::uint64_t at_step, std::string first_seen_in)
-      : Error("train", "expected a finite " + std::string(what) + ", got NaN or infinity in step " + std::to_string(at_step) +
-                           ", first in " + first_seen_in +
+      : Error("train", "expected a finite " + std::string(what) + ", got NaN or infinity in step " +
+                           std::to_string(at_step) + ", first in " + first_seen_in +
                            ": lower the learning rate, clip the gradient, or look for bad values in the data"),
         step(at_step),
         layer(std::move(first_seen_in)) {}
@@ -51,7 +51,8 @@ class Trainer {
   using T = typename Model::T;
   using Target = typename Loss::Target;
 
-  explicit Trainer(Model& model, Optimizer optimizer, Loss loss = {}, Schedule schedule = {}, TrainerOptions options = {})
+  explicit Trainer(Model& model, Optimizer optimizer, Loss loss = {}, Schedule schedule = {},
+                   TrainerOptions options = {})
       : optimizer_(std::move(optimizer)),
         loss_(std::move(loss)),
         schedule_(schedule),
@@ -80,7 +81,9 @@ class Trainer {
   /// Forward, loss and backward for the batch in model().input(). Throws NonFinite, with the states as they were.
   LossSums backward(const Target* targets, int batch) {
     if (batch < smallest_batch)
-      throw Error("train", "expected a batch of at least 2 samples, because BatchNorm over (B, C) needs more than one value a channel, got 1");
+      throw Error("train",
+                  "expected a batch of at least 2 samples, because BatchNorm over (B, C) needs more than one value a "
+                  "channel, got 1");
     model_.set_position(static_cast<std::uint32_t>(progress_.step), progress_.position);
     model_.save_states();
     const LossSums sums = model_.backward(loss_, targets, batch);
@@ -108,7 +111,8 @@ class Trainer {
       Span<T> states[Optimizer::states > 0 ? Optimizer::states : 1];
       for (int s = 0; s < Optimizer::states; ++s) states[s] = {state_[s].data() + r.begin, r.size};
       optimizer_.update(dev, Span<T>{model_.parameters().data + r.begin, r.size},
-                        Span<const T>{model_.gradients().data + r.begin, r.size}, states, lr, scale, progress_.step, r.decay);
+                        Span<const T>{model_.gradients().data + r.begin, r.size}, states, lr, scale, progress_.step,
+                        r.decay);
     }
     ++progress_.step;
   }

@@ -20,13 +20,14 @@ namespace portable {
 template <class T>
 void avg_pool(const PoolDims& d, const T* x, T* y) {
   const T share = T(1) / static_cast<T>(d.window.kh * d.window.kw);
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox) {
       const WindowAt w(d, oy, ox);
       for (int c = 0; c < d.c; ++c) {
         T s = 0;
         for (int i = w.i0; i < w.i1; ++i)
-          for (int j = w.j0; j < w.j1; ++j) s += x[w.at(d, i, j) + c];
+          for (int j = w.j0; j < w.j1; ++j) s += x[w.at(i, j) + c];
         *y++ = s * share;
       }
     }
@@ -35,13 +36,14 @@ void avg_pool(const PoolDims& d, const T* x, T* y) {
 template <class T>
 void avg_pool_gradient(const PoolDims& d, const T* dy, T* dx) {
   const T share = T(1) / static_cast<T>(d.window.kh * d.window.kw);
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox) {
       const WindowAt w(d, oy, ox);
       for (int c = 0; c < d.c; ++c) {
         const T g = *dy++ * share;
         for (int i = w.i0; i < w.i1; ++i)
-          for (int j = w.j0; j < w.j1; ++j) dx[w.at(d, i, j) + c] += g;
+          for (int j = w.j0; j < w.j1; ++j) dx[w.at(i, j) + c] += g;
       }
     }
 }
@@ -52,32 +54,31 @@ void avg_pool_gradient(const PoolDims& d, const T* dy, T* dx) {
 namespace avx2 {
 
 struct AvgPoolWindow {
-  const PoolDims& d;
-  const WindowAt& w;
+  WindowAt w;
   const float* x;
   float* y;
   __m256 share;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
     __m256 s = _mm256_setzero_ps();
     for (int i = w.i0; i < w.i1; ++i)
-      for (int j = w.j0; j < w.j1; ++j) s = _mm256_add_ps(s, load(x + w.at(d, i, j) + c, live));
+      for (int j = w.j0; j < w.j1; ++j) s = _mm256_add_ps(s, load(x + w.at(i, j) + c, live));
     store(y + c, live, _mm256_mul_ps(s, share));
   }
 };
 
 TENON_AVX2 inline void avg_pool(const PoolDims& d, const float* x, float* y) {
   const __m256 share = _mm256_set1_ps(1.0f / static_cast<float>(d.window.kh * d.window.kw));
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox, y += d.c) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox, y += d.c) {
       const WindowAt w(d, oy, ox);
-      AvgPoolWindow step{d, w, x, y, share};
+      AvgPoolWindow step{w, x, y, share};
       for_each_vector(0, static_cast<std::size_t>(d.c), step);
     }
 }
 
 struct AvgPoolGradient {
-  const PoolDims& d;
-  const WindowAt& w;
+  WindowAt w;
   const float* dy;
   float* dx;
   __m256 share;
@@ -85,7 +86,7 @@ struct AvgPoolGradient {
     const __m256 g = _mm256_mul_ps(load(dy + c, live), share);
     for (int i = w.i0; i < w.i1; ++i)
       for (int j = w.j0; j < w.j1; ++j) {
-        float* const to = dx + w.at(d, i, j) + c;
+        float* const to = dx + w.at(i, j) + c;
         store(to, live, _mm256_add_ps(load(to, live), g));
       }
   }
@@ -93,10 +94,11 @@ struct AvgPoolGradient {
 
 TENON_AVX2 inline void avg_pool_gradient(const PoolDims& d, const float* dy, float* dx) {
   const __m256 share = _mm256_set1_ps(1.0f / static_cast<float>(d.window.kh * d.window.kw));
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox, dy += d.c) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox, dy += d.c) {
       const WindowAt w(d, oy, ox);
-      AvgPoolGradient step{d, w, dy, dx, share};
+      AvgPoolGradient step{w, dy, dx, share};
       for_each_vector(0, static_cast<std::size_t>(d.c), step);
     }
 }

@@ -9,10 +9,12 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <type_traits>
 
 #include "tenon/cpu/conv2d_patches.hpp"
 #include "tenon/cpu/gemm.hpp"
+#include "tenon/cpu/max_pool2d.hpp"
 
 namespace tenon::kernels {
 
@@ -40,8 +42,9 @@ void conv_forward(const ConvDims& d, const T* frame, const Patches& p, const T* 
       make_patches(p, frame + g * s.cg, s.depth, i, n, block);
       gemm_block<A>(Gemm<T>{n, s.og, s.depth, block, s.depth, 1,
                             packed + static_cast<std::size_t>(g) * gemm_packed(s.og, s.depth),
-                            static_cast<std::ptrdiff_t>(s.depth) * panel, panel, y + static_cast<std::ptrdiff_t>(i) * d.o + g * s.og,
-                            d.o, start ? start + i * start_row + g * s.og : nullptr, start_row},
+                            static_cast<std::ptrdiff_t>(s.depth) * panel, panel,
+                            y + static_cast<std::ptrdiff_t>(i) * d.o + g * s.og, d.o,
+                            start ? start + i * start_row + g * s.og : nullptr, start_row},
                     0, n, 0, panels(s.og));
     }
 }
@@ -58,9 +61,10 @@ void conv_weight_gradient(const ConvDims& d, const T* frame, const Patches& p, c
       for (int j = 0; j < panels(s.og); ++j) {
         T* const to = dw + (g * panels(s.og) + j) * size;
         const int columns = s.og - j * panel < panel ? s.og - j * panel : panel;
-        gemm_block<Act{}>(Gemm<T>{s.depth, columns, n, block, 1, s.depth, dz + static_cast<std::ptrdiff_t>(i) * d.o + g * s.og + j * panel,
-                                  panel, d.o, to, panel, to, panel},
-                          0, s.depth, 0, 1);
+        gemm_block<Act{}>(
+            Gemm<T>{s.depth, columns, n, block, 1, s.depth,
+                    dz + static_cast<std::ptrdiff_t>(i) * d.o + g * s.og + j * panel, panel, d.o, to, panel, to, panel},
+            0, s.depth, 0, 1);
       }
     }
 }
@@ -71,8 +75,9 @@ void conv_weight_gradient(const ConvDims& d, const T* frame, const Patches& p, c
 namespace avx2 {
 
 template <int R, Act A, class Low, class High>
-TENON_AVX2_INLINE void conv_tile(const float* frame, const Patches& p, int n, int depth, const float* b, const float* start,
-                                 std::ptrdiff_t start_row, float* y, std::ptrdiff_t y_row, Low low, High high) {
+TENON_AVX2_INLINE void conv_tile(const float* frame, const Patches& p, int n, int depth, const float* b,
+                                 const float* start, std::ptrdiff_t start_row, float* y, std::ptrdiff_t y_row, Low low,
+                                 High high) {
   const float* a[R];
   TENON_UNROLL
   for (int r = 0; r < R; ++r) a[r] = frame + p.pixel[n + r];
@@ -102,8 +107,8 @@ TENON_AVX2 void conv_panel(const float* frame, const Patches& p, int depth, cons
 
 /// y (pixels, o) = f(start + X w^T)
 template <Act A>
-TENON_AVX2 void conv_forward(const ConvDims& d, const float* frame, const Patches& p, const float* packed, const float* start,
-                             std::ptrdiff_t start_row, float* y) {
+TENON_AVX2 void conv_forward(const ConvDims& d, const float* frame, const Patches& p, const float* packed,
+                             const float* start, std::ptrdiff_t start_row, float* y) {
   const ConvSizes s(d);
   for (int g = 0; g < d.groups; ++g)
     for (int j = 0; j < s.og; j += panel, packed += static_cast<std::ptrdiff_t>(s.depth) * panel) {
@@ -111,14 +116,66 @@ TENON_AVX2 void conv_forward(const ConvDims& d, const float* frame, const Patche
       const float* const begin = start ? start + g * s.og + j : nullptr;
       float* const to = y + g * s.og + j;
       const int columns = s.og - j;
-      if (columns >= panel) conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, Whole{}, Whole{});
-      else conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, Part{first(columns)}, Part{first(columns - lanes)});
+      if (columns >= panel)
+        conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, Whole{}, Whole{});
+      else
+        conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, Part{first(columns)},
+                      Part{first(columns - lanes)});
+    }
+}
+
+/// One pooling window of 2 x 2 pixels: its maximum, from registers.
+template <Act A, class Low, class High>
+TENON_AVX2_INLINE void conv_window(const float* frame, const int* pixel, const int* tap, int depth, const float* b,
+                                   const float* start, float* y, std::uint8_t* argmax, Low low, High high) {
+  const float* const a[4] = {frame + pixel[0], frame + pixel[1], frame + pixel[2], frame + pixel[3]};
+  Tile<4> tile;
+  tile.start(start, 0, low, high);
+  tile.multiply(a, Table{tap}, depth, b, 0, panel, Whole{}, Whole{});
+  Maximum m0{Activate<A>::of(tile.acc[0][0]), _mm256_setzero_si256()},
+      m1{Activate<A>::of(tile.acc[0][1]), _mm256_setzero_si256()};
+  TENON_UNROLL
+  for (int r = 0; r < 4; ++r) {
+    m0.offer(Activate<A>::of(tile.acc[r][0]), r);
+    m1.offer(Activate<A>::of(tile.acc[r][1]), r);
+  }
+  store(y, low, m0.most);
+  store(y + lanes, high, m1.most);
+  if (!argmax) return;
+  store_bytes(argmax, low, m0.place);
+  store_bytes(argmax + lanes, high, m1.place);
+}
+
+template <Act A, class Low, class High>
+TENON_AVX2 void conv_windows(const float* frame, const Patches& p, int depth, const float* b, const float* start,
+                             float* y, std::ptrdiff_t y_row, std::uint8_t* argmax, Low low, High high) {
+  for (int n = 0; n < p.pixels; n += 4, y += y_row) {
+    conv_window<A>(frame, p.pixel + n, p.tap, depth, b, start, y, argmax, low, high);
+    if (argmax) argmax += y_row;
+  }
+}
+
+/// y (pixels / 4, o) = max_pool(f(bias + X w^T)), argmax likewise or null; the pixels come in windows of 2 x 2.
+template <Act A>
+TENON_AVX2 void conv_forward_pooled(const ConvDims& d, const float* frame, const Patches& p, const float* packed,
+                                    const float* bias, float* y, std::uint8_t* argmax) {
+  const ConvSizes s(d);
+  for (int g = 0; g < d.groups; ++g)
+    for (int j = 0; j < s.og; j += panel, packed += static_cast<std::ptrdiff_t>(s.depth) * panel) {
+      const int o = g * s.og + j, columns = s.og - j;
+      const float *const from = frame + g * s.cg, *const begin = bias ? bias + o : nullptr;
+      std::uint8_t* const places = argmax ? argmax + o : nullptr;
+      if (columns >= panel)
+        conv_windows<A>(from, p, s.depth, packed, begin, y + o, d.o, places, Whole{}, Whole{});
+      else
+        conv_windows<A>(from, p, s.depth, packed, begin, y + o, d.o, places, Part{first(columns)},
+                        Part{first(columns - lanes)});
     }
 }
 
 template <int R, class Low, class High>
-TENON_AVX2_INLINE void conv_weight_tile(const float* frame, const Patches& p, int k, const float* dz, std::ptrdiff_t dz_row,
-                                        float* dw, Low low, High high) {
+TENON_AVX2_INLINE void conv_weight_tile(const float* frame, const Patches& p, int k, const float* dz,
+                                        std::ptrdiff_t dz_row, float* dw, Low low, High high) {
   const float* a[R];
   TENON_UNROLL
   for (int r = 0; r < R; ++r) a[r] = frame + p.tap[k + r];
@@ -129,8 +186,8 @@ TENON_AVX2_INLINE void conv_weight_tile(const float* frame, const Patches& p, in
 }
 
 template <class Low, class High>
-TENON_AVX2 void conv_weight_panel(const float* frame, const Patches& p, int depth, const float* dz, std::ptrdiff_t dz_row,
-                                  float* dw, Low low, High high) {
+TENON_AVX2 void conv_weight_panel(const float* frame, const Patches& p, int depth, const float* dz,
+                                  std::ptrdiff_t dz_row, float* dw, Low low, High high) {
   const EvenSplit tiles(depth);
   for (int t = 0, k = 0; t < tiles.parts; ++t) {
     const int end = tiles.begin(t + 1);
@@ -147,14 +204,18 @@ TENON_AVX2 void conv_weight_panel(const float* frame, const Patches& p, int dept
 }
 
 /// dw (groups, og / 16, K, 16) += X^T dz
-TENON_AVX2 inline void conv_weight_gradient(const ConvDims& d, const float* frame, const Patches& p, const float* dz, float* dw) {
+TENON_AVX2 inline void conv_weight_gradient(const ConvDims& d, const float* frame, const Patches& p, const float* dz,
+                                            float* dw) {
   const ConvSizes s(d);
   for (int g = 0; g < d.groups; ++g)
     for (int j = 0; j < s.og; j += panel, dw += static_cast<std::ptrdiff_t>(s.depth) * panel) {
       const float* const from = frame + g * s.cg;
       const int columns = s.og - j;
-      if (columns >= panel) conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, Whole{}, Whole{});
-      else conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, Part{first(columns)}, Part{first(columns - lanes)});
+      if (columns >= panel)
+        conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, Whole{}, Whole{});
+      else
+        conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, Part{first(columns)},
+                          Part{first(columns - lanes)});
     }
 }
 
@@ -163,7 +224,8 @@ TENON_AVX2 inline void conv_weight_gradient(const ConvDims& d, const float* fram
 
 /// dw (groups, og / 16, K, 16) += X^T dz
 template <class T>
-void conv_weight_gradient(const Cpu& dev, const ConvDims& d, const T* frame, const Patches& p, const T* dz, T* dw, T* block) {
+void conv_weight_gradient(const Cpu& dev, const ConvDims& d, const T* frame, const Patches& p, const T* dz, T* dw,
+                          T* block) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::conv_weight_gradient(d, frame, p, dz, dw);
@@ -184,13 +246,23 @@ void conv_forward(const Cpu& dev, const ConvDims& d, const T* frame, const Patch
 
 /// The patches of dframe += dz w; w (O, cg, kh, kw) as it is. `block` holds 32 rows of K.
 template <class T>
-void conv_input_gradient(const Cpu& dev, const ConvDims& d, const Patches& p, const T* dz, const T* w, T* dframe, T* block) {
+void conv_input_gradient(const Cpu& dev, const ConvDims& d, const Patches& p, const T* dz, const T* w, T* dframe,
+                         T* block) {
   const ConvSizes s(d);
   for (int g = 0; g < d.groups; ++g)
     for (int i = 0; i < p.pixels; i += patch_block) {
       const int n = p.pixels - i < patch_block ? p.pixels - i : patch_block;
-      const Gemm<T> product{n, s.depth, s.og, dz + static_cast<std::ptrdiff_t>(i) * d.o + g * s.og, d.o, 1,
-                            w + static_cast<std::ptrdiff_t>(g) * s.og * s.depth, panel, s.depth, block, s.depth};
+      const Gemm<T> product{n,
+                            s.depth,
+                            s.og,
+                            dz + static_cast<std::ptrdiff_t>(i) * d.o + g * s.og,
+                            d.o,
+                            1,
+                            w + static_cast<std::ptrdiff_t>(g) * s.og * s.depth,
+                            panel,
+                            s.depth,
+                            block,
+                            s.depth};
       gemm_range<Act{}>(dev, product, 0, n, 0, panels(s.depth));
       const T* from = block;
       for (int r = 0; r < n; ++r) {

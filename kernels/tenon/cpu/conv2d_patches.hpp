@@ -36,10 +36,10 @@ class Scratch {
 
 /// What the loops want to know about a convolution, worked out once.
 struct ConvSizes {
-  int cg, og;            // inputs and outputs of one group
-  int taps, depth;       // kh kw, and K = cg kh kw
+  int cg, og;       // inputs and outputs of one group
+  int taps, depth;  // kh kw, and K = cg kh kw
   int oh, ow;
-  int frame_w, reach;    // pixels in a row of the frame; rows under the kernel
+  int frame_w, reach;  // pixels in a row of the frame; rows under the kernel
 
   constexpr explicit ConvSizes(const ConvDims& d)
       : cg(d.c / d.groups),
@@ -52,18 +52,24 @@ struct ConvSizes {
         reach(d.window.dh * (d.window.kh - 1) + 1) {}
 };
 
-/// Rows of the result, cut into `count` bands of whole units, by shape alone; a worker does one band at a time.
+/// Rows of the result, cut into `count` bands of whole units; a worker does one band at a time.
 struct ConvBands {
-  int unit, units, count, rows;  // rows that belong together; how many such; bands; rows of the largest band
+  int total, unit, units, count, rows;  // rows that are wanted; rows that stay together; of the largest band
 
-  /// At least `want` bands, if there are so many units. A unit is a row of pooling windows, or two rows.
+  /// `want` bands, if there are so many units: pairs of rows, and whole pooling windows.
   constexpr ConvBands(const ConvDims& d, const Fuse& f, long long want)
-      : unit(f.pooled ? f.pool.kh : 2), units(f.pooled ? d.oh() / unit : (d.oh() + 1) / 2), count(1), rows(0) {
+      : total(f.pooled ? f.pool.out_h(d.oh()) * f.pool.kh : d.oh()),
+        unit(!f.pooled       ? 2
+             : f.pool.kh % 2 ? 2 * f.pool.kh
+                             : f.pool.kh),
+        units((total + unit - 1) / unit),
+        count(1),
+        rows(0) {
     count = want < 1 ? 1 : want > units ? units : static_cast<int>(want);
-    for (int b = 0; b < count; ++b) rows = end(d.oh(), b) - begin(b) > rows ? end(d.oh(), b) - begin(b) : rows;
+    for (int b = 0; b < count; ++b) rows = end(b) - begin(b) > rows ? end(b) - begin(b) : rows;
   }
   constexpr int begin(int band) const { return static_cast<int>(static_cast<long long>(units) * band / count) * unit; }
-  constexpr int end(int oh, int band) const { return begin(band + 1) < oh ? begin(band + 1) : oh; }
+  constexpr int end(int band) const { return begin(band + 1) < total ? begin(band + 1) : total; }
 };
 
 /// Rows of the frame under `rows` rows of the result.
@@ -73,7 +79,8 @@ constexpr int frame_rows(const ConvDims& d, int rows) { return (rows - 1) * d.wi
 constexpr std::size_t frame_slack(const ConvDims& d) { return 16 + static_cast<std::size_t>(d.window.kw * d.c / 8); }
 
 constexpr std::size_t frame_size(const ConvDims& d, int rows) {
-  return static_cast<std::size_t>(frame_rows(d, rows)) * static_cast<std::size_t>(ConvSizes(d).frame_w) * static_cast<std::size_t>(d.c) +
+  return static_cast<std::size_t>(frame_rows(d, rows)) * static_cast<std::size_t>(ConvSizes(d).frame_w) *
+             static_cast<std::size_t>(d.c) +
          frame_slack(d);
 }
 
@@ -104,12 +111,19 @@ struct Patches {
   static constexpr std::size_t size(const ConvDims& d, int rows) {
     return static_cast<std::size_t>(rows * d.ow() + ConvSizes(d).depth);
   }
-  Patches(const ConvDims& d, int rows, int* memory) : pixels(rows * d.ow()), pixel(memory), tap(memory + pixels) {
+  /// Pixels row by row; or, if `pool` is given, window by window, as far as windows reach.
+  Patches(const ConvDims& d, int rows, int* memory, const Window* pool = nullptr)
+      : pixels(0), pixel(memory), tap(nullptr) {
     const ConvSizes s(d);
     const Window& w = d.window;
+    const int down = pool ? pool->kh : 1, across = pool ? pool->kw : 1;
     int* to = pixel;
-    for (int y = 0; y < rows; ++y)
-      for (int x = 0; x < s.ow; ++x) *to++ = (y * w.sh * s.frame_w + x * w.sw) * d.c;
+    for (int y = 0; y + down <= rows; y += down)
+      for (int x = 0; x + across <= s.ow; x += across)
+        for (int i = 0; i < down; ++i)
+          for (int j = 0; j < across; ++j) *to++ = ((y + i) * w.sh * s.frame_w + (x + j) * w.sw) * d.c;
+    pixels = static_cast<int>(to - pixel);
+    tap = to;
     for (int c = 0; c < s.cg; ++c)
       for (int i = 0; i < w.kh; ++i)
         for (int j = 0; j < w.kw; ++j) *to++ = (i * w.dh * s.frame_w + j * w.dw) * d.c + c;

@@ -21,7 +21,9 @@
 
 namespace tenon::kernels {
 
-constexpr bool conv2d_is_sparse(const ConvDims& d, const Fuse& f) { return f.pooled && d.groups == 1 && d.window.dw == 1; }
+constexpr bool conv2d_is_sparse(const ConvDims& d, const Fuse& f) {
+  return f.pooled && d.groups == 1 && d.window.dw == 1;
+}
 
 /// What registers hold while a list is gone through: `rows` runs, the last time `last_rows`, of `vectors` each. Loops are
 /// instantiated on this alone.
@@ -107,13 +109,15 @@ struct AppendAt {
     const __m256i here = _mm256_cmpeq_epi32(load_bytes(place + o, live), _mm256_set1_epi32(position));
     const unsigned bits = nonzeros(v) & static_cast<unsigned>(_mm256_movemask_ps(_mm256_castsi256_ps(here)));
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
-    append(lists, count, _mm256_mullo_epi32(_mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(o)), lane), _mm256_set1_epi32(step)), v, bits);
+    append(lists, count,
+           _mm256_mullo_epi32(_mm256_add_epi32(_mm256_set1_epi32(static_cast<int>(o)), lane), _mm256_set1_epi32(step)),
+           v, bits);
   }
 };
 
 /// One list a pixel and position of the window. g and place (pixels, outputs).
-TENON_AVX2 inline void list_by_position(const float* g, const std::uint8_t* place, int pixels, int outputs, int positions, int step,
-                                        const SparseLists& lists) {
+TENON_AVX2 inline void list_by_position(const float* g, const std::uint8_t* place, int pixels, int outputs,
+                                        int positions, int step, const SparseLists& lists) {
   int count = 0;
   for (int p = 0; p < pixels; ++p, g += outputs, place += outputs)
     for (int q = 0; q < positions; ++q) {
@@ -126,7 +130,8 @@ TENON_AVX2 inline void list_by_position(const float* g, const std::uint8_t* plac
 
 /// acc (R, V vectors) += g * rows of `from`, over the entries [begin, end).
 template <int R, int V>
-TENON_AVX2_INLINE void gather(const SparseLists& lists, int begin, int end, const float* from, std::ptrdiff_t row, __m256 (&acc)[R][V]) {
+TENON_AVX2_INLINE void gather(const SparseLists& lists, int begin, int end, const float* from, std::ptrdiff_t row,
+                              __m256 (&acc)[R][V]) {
   // Few accumulators are held twice, lest an addition wait for the one before.
   constexpr int sets = R * V <= 6 ? 2 : 1;
   __m256 more[R][V];
@@ -192,20 +197,22 @@ TENON_AVX2 void gather_lists(const SparseLists& lists, int count, const float* f
 
 /// All runs of the kernel: rows of `from` lie from_row apart, of `to` to_row; Rows is what is held at a time.
 template <int Rows, int Last, int V, class Target>
-TENON_AVX2 void gather_kernel(const SparseLists& lists, int count, int kh, int segments, const float* from, std::ptrdiff_t from_row,
-                              float* to, std::ptrdiff_t to_row, Target target) {
+TENON_AVX2 void gather_kernel(const SparseLists& lists, int count, int kh, int segments, const float* from,
+                              std::ptrdiff_t from_row, float* to, std::ptrdiff_t to_row, Target target) {
   for (int i = 0; i < kh; i += Rows)
     for (int s = 0; s < segments; ++s) {
       const float* const a = from + i * from_row + s * V * lanes;
       float* const b = to + i * to_row + s * V * lanes;
-      if (Rows == Last || i + Rows <= kh) gather_lists<Rows, V>(lists, count, a, from_row, b, to_row, target);
-      else gather_lists<Last, V>(lists, count, a, from_row, b, to_row, target);
+      if (Rows == Last || i + Rows <= kh)
+        gather_lists<Rows, V>(lists, count, a, from_row, b, to_row, target);
+      else
+        gather_lists<Last, V>(lists, count, a, from_row, b, to_row, target);
     }
 }
 
 /// to (pixels, outputs) = where the patch of each maximum begins: base[pixel] + shift[place]. shift holds 8 at least.
-TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base, const int* shift, int pixels, int outputs,
-                                     int positions, int* to) {
+TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base, const int* shift, int pixels,
+                                     int outputs, int positions, int* to) {
   const __m256i few = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(shift));
   for (int p = 0; p < pixels; ++p, place += outputs, to += outputs) {
     int o = 0;
@@ -243,31 +250,35 @@ namespace avx2 {
 /// One band: rows x columns pooled pixels with gradients g and their places, both (pixels, o). dw by runs and dframe are
 /// added to; each may be null.
 template <RunTile Tile>
-TENON_AVX2 void sparse_gradients(const ConvDims& d, const Fuse& f, int rows, int columns, const float* g, const std::uint8_t* place,
-                                 const float* frame, const float* weights, float* dw, float* dframe, const SparseRoom& room) {
+TENON_AVX2 void sparse_gradients(const ConvDims& d, const Fuse& f, int rows, int columns, const float* g,
+                                 const std::uint8_t* place, const float* frame, const float* weights, float* dw,
+                                 float* dframe, const SparseRoom& room) {
   const Window& w = d.window;
   const int pixels = rows * columns, positions = f.pool.kh * f.pool.kw, turned_row = round_up(pixels, lanes);
   const int row = ConvSizes(d).frame_w * d.c, down = w.dh * row;
   const ConvRuns runs(d);
   const int padded = runs.padded();
   for (int y = 0; y < rows; ++y)
-    for (int x = 0; x < columns; ++x) room.base[y * columns + x] = y * f.pool.kh * w.sh * row + x * f.pool.kw * w.sw * d.c;
+    for (int x = 0; x < columns; ++x)
+      room.base[y * columns + x] = y * f.pool.kh * w.sh * row + x * f.pool.kw * w.sw * d.c;
   for (int q = 0; q < positions; ++q) room.shift[q] = q / f.pool.kw * w.sh * row + q % f.pool.kw * w.sw * d.c;
   if (dw) {
     patch_offsets(place, room.base, room.shift, pixels, d.o, positions, room.at);
     for (int o = 0; o < d.o && pixels < turned_row; ++o)
       for (int p = pixels; p < turned_row; ++p) room.turned[o * turned_row + p] = 0;
     transpose(g, pixels, d.o, d.o, room.turned, turned_row, false);
-    transpose(reinterpret_cast<const float*>(room.at), pixels, d.o, d.o, reinterpret_cast<float*>(room.at_turned), turned_row, false);
+    transpose(reinterpret_cast<const float*>(room.at), pixels, d.o, d.o, reinterpret_cast<float*>(room.at_turned),
+              turned_row, false);
     list_by_output(room.turned, room.at_turned, d.o, turned_row, room.lists);
-    gather_kernel<Tile.rows, Tile.last_rows, Tile.vectors>(room.lists, d.o, w.kh, runs.segments, frame, down, dw, d.o * padded, Stride{padded});
+    gather_kernel<Tile.rows, Tile.last_rows, Tile.vectors>(room.lists, d.o, w.kh, runs.segments, frame, down, dw,
+                                                           d.o * padded, Stride{padded});
   }
   if (dframe) {
     for (int p = 0; p < pixels; ++p)
       for (int q = 0; q < positions; ++q) room.target[p * positions + q] = room.base[p] + room.shift[q];
     list_by_position(g, place, pixels, d.o, positions, padded, room.lists);
-    gather_kernel<Tile.rows, Tile.last_rows, Tile.vectors>(room.lists, pixels * positions, w.kh, runs.segments, weights, d.o * padded, dframe,
-                                                           down, Table{room.target});
+    gather_kernel<Tile.rows, Tile.last_rows, Tile.vectors>(room.lists, pixels * positions, w.kh, runs.segments, weights,
+                                                           d.o * padded, dframe, down, Table{room.target});
   }
 }
 
@@ -288,7 +299,8 @@ inline void weights_by_runs(const ConvDims& d, const ConvRuns& runs, const float
 }
 
 /// The way back: dw (o, c, kh, kw) = by_runs, or += it.
-inline void weights_from_runs(const ConvDims& d, const ConvRuns& runs, const float* by_runs, int begin, int end, float* dw, bool add) {
+inline void weights_from_runs(const ConvDims& d, const ConvRuns& runs, const float* by_runs, int begin, int end,
+                              float* dw, bool add) {
   const int kh = d.window.kh, kw = d.window.kw, padded = runs.padded();
   for (int o = begin; o < end; ++o)
     for (int i = 0; i < kh; ++i) {

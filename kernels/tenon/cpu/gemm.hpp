@@ -3,9 +3,10 @@
 //   B   16 columns side by side, a panel: (k, 16 p + j) at b[p * b_panel + k * b_k + j]. Packed, (N / 16, K, 16), the
 //       panels are K * 16 apart and their rows 16; a row-major matrix will do as it is: 16 and N.
 //   start   zero, a bias (rows 0 apart), or C itself, to be added to
-// Strategy  tiles of 6 x 16 (gemm_tile.hpp) over K in blocks of 2048. Every element is one sum in the order of k, begun
-//           at `start`: its bits depend on neither tiles nor tasks. A task owns a block of C, cut by M, N and K alone.
-// Cost      2 M N K operations; 0.9 of the FMA peak from about 128 x 16 x 128 on (bench/kernels/gemm.cpp).
+// Strategy  tiles of 6 x 16 (gemm_tile.hpp). A task owns a block of C, cut by M, N and K alone. Operands whose rows lie far
+//           apart are first gathered in the worker's scratch, 256 of K at a time. Every element is one sum in the order of
+//           k, begun at `start`, so its bits depend on none of this.
+// Cost      2 M N K operations: 0.9 of the FMA peak where the operands fit the second cache (bench/kernels/gemm.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -38,30 +39,55 @@ constexpr std::size_t gemm_packed(int n, int k) {
   return static_cast<std::size_t>(panels(n)) * static_cast<std::size_t>(k) * panel;
 }
 
-/// How C is cut into tasks: blocks of `rows` x `columns` (of panels), each some microseconds long.
+inline constexpr int gemm_rows_most = 128;  // of a task
+inline constexpr int gemm_gathered = 256,
+                     gemm_far = 256;  // most of K at a time where it is gathered; from which distance on
+
+/// Bytes of a worker's scratch where A is read by columns that lie `a_k` apart; without it nothing is gathered.
+template <class T>
+constexpr std::size_t gemm_scratch(int a_k) {
+  return std::is_same_v<T, float>
+             ? sizeof(T) * gemm_gathered * static_cast<std::size_t>(panel + (a_k < gemm_far ? 0 : gemm_rows_most))
+             : 0;
+}
+
+/// How C is cut into tasks: blocks of `rows` x `columns`, the latter in panels. Between 16 and 64 tasks, if they are to be
+/// had without making one shorter than some microseconds.
 struct GemmTasks {
   int rows, columns, across, count;
 
-  constexpr GemmTasks(int m, int n, int k) : rows(m < 1 ? 1 : m < most_rows ? m : most_rows), columns(1), across(0), count(0) {
-    const auto cost = [&](int r) { return static_cast<long long>(r < 3 ? 3 : r) * (k < 1 ? 1 : k); };  // in cycles of a panel
-    while (rows > 2 * least_rows && cost(rows) > longest) rows = (rows + 1) / 2;
-    columns = cost(rows) < shortest ? static_cast<int>((shortest + cost(rows) - 1) / cost(rows)) : 1;
+  constexpr GemmTasks(int m, int n, int k)
+      : rows(m < 1                ? 1
+             : m < gemm_rows_most ? m
+                                  : gemm_rows_most),
+        columns(1),
+        across(0),
+        count(0) {
+    const auto cost = [&](int r) {
+      return static_cast<long long>(r < 3 ? 3 : r) * (k < 1 ? 1 : k);
+    };  // in cycles of a panel
+    const auto tasks = [&] {
+      return static_cast<long long>((m + rows - 1) / rows) * ((panels(n) + columns - 1) / columns);
+    };
+    while (tasks() < 16 && rows >= 64 && cost(rows / 2) >= shortest) rows = (rows + 1) / 2;
+    if (cost(rows) < shortest) columns = static_cast<int>((shortest + cost(rows) - 1) / cost(rows));
+    while (tasks() > 64 && columns < panels(n)) columns *= 2;
     if (rows < 3) columns = (columns + 3) / 4 * 4;  // a single row takes four panels side by side
     if (columns > panels(n)) columns = panels(n);
-    across = panels(n) / columns + (panels(n) % columns != 0);
+    across = (panels(n) + columns - 1) / (columns < 1 ? 1 : columns);
     count = across * ((m + rows - 1) / rows);
   }
 
  private:
-  static constexpr int most_rows = 128, least_rows = 32;
-  static constexpr long long shortest = 1 << 14, longest = 1 << 17;  // cycles: 5 and 40 us
+  static constexpr long long shortest = 1 << 14;  // cycles: 5 us
 };
 
 namespace portable {
 
 // Eigen's product of at most 32 x 16 x 256, which allocates nothing and adds in the same order everywhere.
 template <int Order, class T>
-void gemm_add(int m, int n, int k, const T* a, std::ptrdiff_t lda, const T* b, std::ptrdiff_t ldb, T* c, std::ptrdiff_t ldc) {
+void gemm_add(int m, int n, int k, const T* a, std::ptrdiff_t lda, const T* b, std::ptrdiff_t ldb, T* c,
+              std::ptrdiff_t ldc) {
   using namespace Eigen;
   const Map<const Matrix<T, Dynamic, Dynamic, Order, 32, 256>, 0, OuterStride<>> A(a, m, k, OuterStride<>(lda));
   const Map<const Matrix<T, Dynamic, Dynamic, RowMajor, 256, 16>, 0, OuterStride<>> B(b, k, n, OuterStride<>(ldb));
@@ -83,8 +109,10 @@ void gemm_block(const Gemm<T>& g, int m0, int m1, int p0, int p1) {
         const int depth = g.k - k < 256 ? g.k - k : 256;
         const T* const a = g.a + i * g.a_row + k * g.a_k;
         const T* const b = g.b + p * g.b_panel + k * g.b_k;
-        if (g.a_k == 1) gemm_add<Eigen::RowMajor>(rows, cols, depth, a, g.a_row, b, g.b_k, c, g.c_row);
-        else gemm_add<Eigen::ColMajor>(rows, cols, depth, a, g.a_k, b, g.b_k, c, g.c_row);
+        if (g.a_k == 1)
+          gemm_add<Eigen::RowMajor>(rows, cols, depth, a, g.a_row, b, g.b_k, c, g.c_row);
+        else
+          gemm_add<Eigen::ColMajor>(rows, cols, depth, a, g.a_k, b, g.b_k, c, g.c_row);
       }
       if constexpr (A.kind != Activation::none)
         for (int r = 0; r < rows; ++r)
@@ -98,56 +126,114 @@ void gemm_block(const Gemm<T>& g, int m0, int m1, int p0, int p1) {
 #if TENON_X86
 namespace avx2 {
 
-inline constexpr int gemm_depth = 2048;
+inline constexpr int gemm_depth = 2048;  // most of K at a time, where operands are read in place
 
-/// R rows from i and P panels from p, for k in [k0, k1).
+/// Where a block's rows begin, and the strides.
+struct GemmOperands {
+  const float* a;
+  std::ptrdiff_t a_row, a_k;
+  const float* b;
+  std::ptrdiff_t b_panel, b_k;
+};
+
+/// R rows from i and P panels from p, for k in [k0, k1), A and B being read from `a` and `b` on.
 template <int R, int P, Act A, class Low, class High>
-TENON_AVX2_INLINE void gemm_rows(const Gemm<float>& g, int i, int p, int k0, int k1, Low low, High high) {
+TENON_AVX2_INLINE void gemm_rows(const Gemm<float>& g, const GemmOperands& from, int i, int p, int k0, int k1, Low low,
+                                 High high) {
   const float* a[R];
   TENON_UNROLL
-  for (int r = 0; r < R; ++r) a[r] = g.a + (i + r) * g.a_row + k0 * g.a_k;
+  for (int r = 0; r < R; ++r) a[r] = from.a + r * from.a_row;
   float* const c = g.c + i * g.c_row + p * panel;
   Tile<R, P> tile;
-  if (k0 > 0) tile.start(c, g.c_row, low, high);
-  else tile.start(g.start ? g.start + i * g.start_row + p * panel : nullptr, g.start_row, low, high);
-  tile.multiply(a, Stride{g.a_k}, k1 - k0, g.b + p * g.b_panel + k0 * g.b_k, g.b_panel, g.b_k, low, high);
-  if (k1 == g.k) tile.template finish<A>(c, g.c_row, low, high);
-  else tile.template finish<Act{}>(c, g.c_row, low, high);
+  if (k0 > 0)
+    tile.start(c, g.c_row, low, high);
+  else
+    tile.start(g.start ? g.start + i * g.start_row + p * panel : nullptr, g.start_row, low, high);
+  tile.multiply(a, Stride{from.a_k}, k1 - k0, from.b, from.b_panel, from.b_k, low, high);
+  if (k1 == g.k)
+    tile.template finish<A>(c, g.c_row, low, high);
+  else
+    tile.template finish<Act{}>(c, g.c_row, low, high);
 }
 
 /// Rows [m0, m1) of panel p.
 template <Act A, class Low, class High>
-TENON_AVX2 void gemm_panel(const Gemm<float>& g, int m0, int m1, int p, int k0, int k1, Low low, High high) {
+TENON_AVX2 void gemm_panel(const Gemm<float>& g, GemmOperands from, int m0, int m1, int p, int k0, int k1, Low low,
+                           High high) {
   const EvenSplit tiles(m1 - m0);
   for (int t = 0, i = m0; t < tiles.parts; ++t) {
     const int end = m0 + tiles.begin(t + 1);
     switch (end - i) {
-      case 1: gemm_rows<1, 1, A>(g, i, p, k0, k1, low, high); break;
-      case 2: gemm_rows<2, 1, A>(g, i, p, k0, k1, low, high); break;
-      case 3: gemm_rows<3, 1, A>(g, i, p, k0, k1, low, high); break;
-      case 4: gemm_rows<4, 1, A>(g, i, p, k0, k1, low, high); break;
-      case 5: gemm_rows<5, 1, A>(g, i, p, k0, k1, low, high); break;
-      default: gemm_rows<6, 1, A>(g, i, p, k0, k1, low, high);
+      case 1: gemm_rows<1, 1, A>(g, from, i, p, k0, k1, low, high); break;
+      case 2: gemm_rows<2, 1, A>(g, from, i, p, k0, k1, low, high); break;
+      case 3: gemm_rows<3, 1, A>(g, from, i, p, k0, k1, low, high); break;
+      case 4: gemm_rows<4, 1, A>(g, from, i, p, k0, k1, low, high); break;
+      case 5: gemm_rows<5, 1, A>(g, from, i, p, k0, k1, low, high); break;
+      default: gemm_rows<6, 1, A>(g, from, i, p, k0, k1, low, high);
     }
+    from.a += (end - i) * from.a_row;
     i = end;
   }
 }
 
-/// Rows [m0, m1) of panels [p0, p1).
+/// n rows of a panel of B, as they lie, side by side.
+template <class Low, class High>
+TENON_AVX2_INLINE void gather_panel(const float* b, std::ptrdiff_t b_k, int n, float* to, Low low, High high) {
+  for (int k = 0; k < n; ++k, b += b_k, to += panel) {
+    _mm256_store_ps(to, load(b, low));
+    _mm256_store_ps(to + lanes, load(b + lanes, high));
+  }
+}
+
+/// n columns of A, m rows each, that lie a_k apart, with `row` values from one to the next.
+TENON_AVX2 inline void gather_columns(const float* a, std::ptrdiff_t a_k, int m, int n, float* to, int row) {
+  for (int k = 0; k < n; ++k, a += a_k, to += row) {
+    int i = 0;
+    for (; i + lanes <= m; i += lanes) _mm256_storeu_ps(to + i, _mm256_loadu_ps(a + i));
+    for (; i < m; ++i) to[i] = a[i];
+  }
+}
+
+/// Rows [m0, m1) of panels [p0, p1). With scratch, operands that lie far apart are gathered first.
 template <Act A>
-TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1) {
-  for (int k0 = 0; k0 == 0 || k0 < g.k; k0 += gemm_depth) {
-    const int k1 = g.k - k0 < gemm_depth ? g.k : k0 + gemm_depth;
+TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1, float* scratch) {
+  const bool gather_b = scratch && g.b_k != panel && m1 - m0 >= 32;
+  const bool gather_a = scratch && g.a_row == 1 && g.a_k >= gemm_far && p1 - p0 >= 4;
+  const int depth = gather_a || gather_b ? gemm_gathered : gemm_depth;
+  float* const gathered_b = scratch;
+  float* const gathered_a = scratch + gemm_gathered * panel;
+  for (int k0 = 0; k0 == 0 || k0 < g.k; k0 += depth) {
+    const int k1 = g.k - k0 < depth ? g.k : k0 + depth;
+    GemmOperands from{g.a + m0 * g.a_row + k0 * g.a_k, g.a_row, g.a_k, nullptr, g.b_panel, g.b_k};
+    if (gather_a) {
+      gather_columns(from.a, g.a_k, m1 - m0, k1 - k0, gathered_a, gemm_rows_most);
+      from.a = gathered_a;
+      from.a_k = gemm_rows_most;
+    }
     int p = p0;
+    const float* const b = g.b + k0 * g.b_k;
     // One row or two have too few sums to hide an addition's latency: more panels side by side.
-    if (m1 - m0 == 1)
-      for (; p + 4 <= p1 && (p + 4) * panel <= g.n; p += 4) gemm_rows<1, 4, A>(g, m0, p, k0, k1, Whole{}, Whole{});
-    if (m1 - m0 == 2)
-      for (; p + 2 <= p1 && (p + 2) * panel <= g.n; p += 2) gemm_rows<2, 2, A>(g, m0, p, k0, k1, Whole{}, Whole{});
+    for (from.b = b + p * g.b_panel; m1 - m0 == 1 && p + 4 <= p1 && (p + 4) * panel <= g.n;
+         from.b = b + (p += 4) * g.b_panel)
+      gemm_rows<1, 4, A>(g, from, m0, p, k0, k1, Whole{}, Whole{});
+    for (; m1 - m0 == 2 && p + 2 <= p1 && (p + 2) * panel <= g.n; from.b = b + (p += 2) * g.b_panel)
+      gemm_rows<2, 2, A>(g, from, m0, p, k0, k1, Whole{}, Whole{});
     for (; p < p1; ++p) {
       const int columns = g.n - p * panel;
-      if (columns >= panel) gemm_panel<A>(g, m0, m1, p, k0, k1, Whole{}, Whole{});
-      else gemm_panel<A>(g, m0, m1, p, k0, k1, Part{first(columns)}, Part{first(columns - lanes)});
+      const Part low{first(columns)}, high{first(columns - lanes)};
+      from.b = b + p * g.b_panel;
+      if (gather_b) {
+        if (columns >= panel)
+          gather_panel(from.b, g.b_k, k1 - k0, gathered_b, Whole{}, Whole{});
+        else
+          gather_panel(from.b, g.b_k, k1 - k0, gathered_b, low, high);
+        from.b = gathered_b;
+        from.b_k = panel;
+      }
+      if (columns >= panel)
+        gemm_panel<A>(g, from, m0, m1, p, k0, k1, Whole{}, Whole{});
+      else
+        gemm_panel<A>(g, from, m0, m1, p, k0, k1, low, high);
     }
   }
 }
@@ -157,27 +243,27 @@ TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1)
 
 /// Rows [m0, m1) of panels [p0, p1) of the product, on this thread.
 template <Act A, class T>
-void gemm_range(const Cpu& dev, const Gemm<T>& g, int m0, int m1, int p0, int p1) {
+void gemm_range(const Cpu& dev, const Gemm<T>& g, int m0, int m1, int p0, int p1, T* scratch = nullptr) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
-    if (takes_avx2<T>(dev)) return avx2::gemm_block<A>(g, m0, m1, p0, p1);
+    if (takes_avx2<T>(dev)) return avx2::gemm_block<A>(g, m0, m1, p0, p1, scratch);
 #endif
   portable::gemm_block<A>(g, m0, m1, p0, p1);
 }
 
 /// One task of the product.
 template <Act A, class T>
-void gemm_task(const Cpu& dev, const Gemm<T>& g, const GemmTasks& tasks, int task) {
+void gemm_task(Cpu& dev, const Gemm<T>& g, const GemmTasks& tasks, int task, int worker) {
   const int m0 = task / tasks.across * tasks.rows, p0 = task % tasks.across * tasks.columns;
   const int m1 = g.m - m0 < tasks.rows ? g.m : m0 + tasks.rows;
   const int p1 = panels(g.n) - p0 < tasks.columns ? panels(g.n) : p0 + tasks.columns;
-  gemm_range<A>(dev, g, m0, m1, p0, p1);
+  gemm_range<A>(dev, g, m0, m1, p0, p1, static_cast<T*>(dev.scratch(worker)));
 }
 
 template <Act A, class T>
 void gemm(Cpu& dev, const Gemm<T>& g) {
   const GemmTasks tasks(g.m, g.n, g.k);
-  dev.parallel(tasks.count, [&](int task, int) { gemm_task<A>(dev, g, tasks, task); });
+  dev.parallel(tasks.count, [&](int task, int worker) { gemm_task<A>(dev, g, tasks, task, worker); });
 }
 
 }  // namespace tenon::kernels

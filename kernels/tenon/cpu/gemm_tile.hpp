@@ -70,8 +70,8 @@ struct Tile {
 
   /// acc += A B
   template <class Index, class Low, class High>
-  TENON_AVX2_INLINE void multiply(const float* const (&a)[R], Index index, int K, const float* b, std::ptrdiff_t b_panel,
-                                  std::ptrdiff_t b_k, Low low, High high) {
+  TENON_AVX2_INLINE void multiply(const float* const (&a)[R], Index index, int K, const float* b,
+                                  std::ptrdiff_t b_panel, std::ptrdiff_t b_k, Low low, High high) {
     for (int k = 0; k < K; ++k, b += b_k) {
       const std::ptrdiff_t at = index(k);
       TENON_UNROLL

@@ -24,20 +24,22 @@ constexpr std::size_t linear_packed(int in, int out) { return gemm_packed(out, i
 constexpr std::size_t linear_workspace(int, int out) { return slope_workspace(out); }
 /// Bytes of a worker's scratch.
 template <class T>
-constexpr std::size_t linear_scratch(int, int) {
-  return 0;
+constexpr std::size_t linear_scratch(int, int out) {
+  return gemm_scratch<T>(out);
 }
 
 /// dw = dz^T x and dx = dz w, or added; either may be null. Sizes are run-time, so that all shapes share this code.
 template <class T>
-void linear_gradients(Cpu& dev, int batch, int in, int out, const T* x, const T* w, const T* dz, T* dx, bool add_dx, T* dw,
-                      bool add_dw) {
+void linear_gradients(Cpu& dev, int batch, int in, int out, const T* x, const T* w, const T* dz, T* dx, bool add_dx,
+                      T* dw, bool add_dw) {
   const Gemm<T> by_w{out, in, batch, dz, 1, out, x, panel, in, dw, in, add_dw ? dw : nullptr, in};
   const Gemm<T> by_x{batch, in, out, dz, out, 1, w, panel, in, dx, in, add_dx ? dx : nullptr, in};
   const GemmTasks w_tasks(dw ? out : 0, in, batch), x_tasks(dx ? batch : 0, in, out);
-  dev.parallel(w_tasks.count + x_tasks.count, [&](int task, int) {
-    if (task < w_tasks.count) gemm_task<Act{}>(dev, by_w, w_tasks, task);
-    else gemm_task<Act{}>(dev, by_x, x_tasks, task - w_tasks.count);
+  dev.parallel(w_tasks.count + x_tasks.count, [&](int task, int worker) {
+    if (task < w_tasks.count)
+      gemm_task<Act{}>(dev, by_w, w_tasks, task, worker);
+    else
+      gemm_task<Act{}>(dev, by_x, x_tasks, task - w_tasks.count, worker);
   });
 }
 
@@ -48,10 +50,10 @@ void linear_prepare(Cpu& dev, In<T, O, I> w, Span<T> packed) {
 }
 
 template <class T, int I, int O, Fuse F>
-void linear_forward(Cpu& dev, In<T, Batch, I> x, std::type_identity_t<Span<const T>> packed, std::type_identity_t<In<T, O>> b,
-                    Epilogue<F>, Out<T, Batch, O> y) {
-  gemm<F.act>(dev, Gemm<T>{y.batch, O, I, x.data, I, 1, packed.data, static_cast<std::ptrdiff_t>(I) * panel, panel, y.data, O,
-                           b.data, 0});
+void linear_forward(Cpu& dev, In<T, Batch, I> x, std::type_identity_t<Span<const T>> packed,
+                    std::type_identity_t<In<T, O>> b, Epilogue<F>, Out<T, Batch, O> y) {
+  gemm<F.act>(dev, Gemm<T>{y.batch, O, I, x.data, I, 1, packed.data, static_cast<std::ptrdiff_t>(I) * panel, panel,
+                           y.data, O, b.data, 0});
 }
 
 /// dy becomes dz. dx, dw and db may each be null; y may be where there is no activation.

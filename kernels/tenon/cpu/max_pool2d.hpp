@@ -34,16 +34,17 @@ void max_pool_nothing(int channels, T* y, std::uint8_t* argmax) {
 
 template <class T>
 void max_pool(const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox, y += d.c) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox, y += d.c) {
       const WindowAt w(d, oy, ox);
       if (w.empty()) max_pool_nothing(d.c, y, argmax);
       for (int c = 0; c < d.c && !w.empty(); ++c) {
         int place = w.i0 * d.window.kw + w.j0;
-        T most = x[w.at(d, w.i0, w.j0) + c];
+        T most = x[w.at(w.i0, w.j0) + c];
         for (int i = w.i0; i < w.i1; ++i)
           for (int j = w.j0; j < w.j1; ++j) {
-            const T v = x[w.at(d, i, j) + c];
+            const T v = x[w.at(i, j) + c];
             if (!(v > most || v != v)) continue;
             most = v;
             place = i * d.window.kw + j;
@@ -57,11 +58,12 @@ void max_pool(const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
 
 template <class T>
 void max_pool_gradient(const PoolDims& d, const std::uint8_t* argmax, const T* dy, T* dx) {
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox, argmax += d.c, dy += d.c) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox, argmax += d.c, dy += d.c) {
       const WindowAt w(d, oy, ox);
       for (int c = 0; c < d.c; ++c)
-        if (argmax[c] != nowhere) dx[w.at(d, argmax[c] / d.window.kw, argmax[c] % d.window.kw) + c] += dy[c];
+        if (argmax[c] != nowhere) dx[w.at(argmax[c] / d.window.kw, argmax[c] % d.window.kw) + c] += dy[c];
     }
 }
 
@@ -103,15 +105,15 @@ struct Maximum {
 };
 
 struct MaxPoolWindow {
-  const PoolDims& d;
-  const WindowAt& w;
+  int kw;
+  WindowAt w;
   const float* x;
   float* y;
   std::uint8_t* argmax;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
-    Maximum m{load(x + w.at(d, w.i0, w.j0) + c, live), _mm256_set1_epi32(w.i0 * d.window.kw + w.j0)};
+    Maximum m{load(x + w.at(w.i0, w.j0) + c, live), _mm256_set1_epi32(w.i0 * kw + w.j0)};
     for (int i = w.i0; i < w.i1; ++i)
-      for (int j = w.j0; j < w.j1; ++j) m.offer(load(x + w.at(d, i, j) + c, live), i * d.window.kw + j);
+      for (int j = w.j0; j < w.j1; ++j) m.offer(load(x + w.at(i, j) + c, live), i * kw + j);
     store(y + c, live, m.most);
     if (argmax) store_bytes(argmax + c, live, m.place);
   }
@@ -119,19 +121,22 @@ struct MaxPoolWindow {
 
 TENON_AVX2 inline void max_pool(const PoolDims& d, const float* x, float* y, std::uint8_t* argmax) {
   const std::size_t channels = static_cast<std::size_t>(d.c);
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox, y += channels) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox, y += channels) {
       const WindowAt w(d, oy, ox);
-      MaxPoolWindow step{d, w, x, y, argmax};
-      if (w.empty()) portable::max_pool_nothing(d.c, y, argmax);
-      else for_each_vector(0, channels, step);
+      MaxPoolWindow step{d.window.kw, w, x, y, argmax};
+      if (w.empty())
+        portable::max_pool_nothing(d.c, y, argmax);
+      else
+        for_each_vector(0, channels, step);
       if (argmax) argmax += channels;
     }
 }
 
 struct MaxPoolGradient {
-  const PoolDims& d;
-  const WindowAt& w;
+  int kw;
+  WindowAt w;
   const std::uint8_t* argmax;
   const float* dy;
   float* dx;
@@ -140,8 +145,8 @@ struct MaxPoolGradient {
     const __m256 g = load(dy + c, live);
     for (int i = w.i0; i < w.i1; ++i)
       for (int j = w.j0; j < w.j1; ++j) {
-        float* const to = dx + w.at(d, i, j) + c;
-        const __m256i here = _mm256_cmpeq_epi32(place, _mm256_set1_epi32(i * d.window.kw + j));
+        float* const to = dx + w.at(i, j) + c;
+        const __m256i here = _mm256_cmpeq_epi32(place, _mm256_set1_epi32(i * kw + j));
         store(to, live, _mm256_add_ps(load(to, live), _mm256_and_ps(g, _mm256_castsi256_ps(here))));
       }
   }
@@ -149,10 +154,11 @@ struct MaxPoolGradient {
 
 TENON_AVX2 inline void max_pool_gradient(const PoolDims& d, const std::uint8_t* argmax, const float* dy, float* dx) {
   const std::size_t channels = static_cast<std::size_t>(d.c);
-  for (int oy = 0; oy < d.oh(); ++oy)
-    for (int ox = 0; ox < d.ow(); ++ox, argmax += channels, dy += channels) {
+  const int oh = d.oh(), ow = d.ow();
+  for (int oy = 0; oy < oh; ++oy)
+    for (int ox = 0; ox < ow; ++ox, argmax += channels, dy += channels) {
       const WindowAt w(d, oy, ox);
-      MaxPoolGradient step{d, w, argmax, dy, dx};
+      MaxPoolGradient step{d.window.kw, w, argmax, dy, dx};
       for_each_vector(0, channels, step);
     }
 }
@@ -184,9 +190,7 @@ template <class T, PoolDims D>
 void max_pool2d_forward(Cpu& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
                         Out<T, Batch, D.oh(), D.ow(), D.c> y,
                         std::type_identity_t<Out<std::uint8_t, Batch, D.oh(), D.ow(), D.c>> argmax) {
-  dev.parallel(y.batch, [&](int n, int) {
-    max_pool(dev, D, x.row(n), y.row(n), argmax ? argmax.row(n) : nullptr);
-  });
+  dev.parallel(y.batch, [&](int n, int) { max_pool(dev, D, x.row(n), y.row(n), argmax ? argmax.row(n) : nullptr); });
 }
 
 template <class T, PoolDims D>

@@ -18,7 +18,9 @@ namespace tenon::kernels {
 inline constexpr int slope_chunks = 16, slope_chunk = 512;
 
 /// Values of T in `work`.
-constexpr std::size_t slope_workspace(int cols) { return static_cast<std::size_t>(slope_chunks) * static_cast<std::size_t>(cols); }
+constexpr std::size_t slope_workspace(int cols) {
+  return static_cast<std::size_t>(slope_chunks) * static_cast<std::size_t>(cols);
+}
 
 namespace portable {
 
@@ -64,7 +66,8 @@ struct SlopeAndSums {
 };
 
 template <Act A>
-TENON_AVX2 void slope_and_sums(float* dy, const float* y, int rows, int cols, std::ptrdiff_t row, float* sums, bool add) {
+TENON_AVX2 void slope_and_sums(float* dy, const float* y, int rows, int cols, std::ptrdiff_t row, float* sums,
+                               bool add) {
   SlopeAndSums<A> step{dy, y, rows, row, sums, add};
   for_each_vector(0, static_cast<std::size_t>(cols), step);
 }

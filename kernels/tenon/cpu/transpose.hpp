@@ -64,14 +64,15 @@ TENON_AVX2_INLINE void transpose_8x8(const float* x, std::ptrdiff_t x_row, float
   for (int i = 0; i < 8; ++i) _mm256_storeu_ps(y + i * y_row, v[i]);
 }
 
-TENON_AVX2 inline void transpose(const float* x, int rows, int cols, std::ptrdiff_t x_row, float* y, std::ptrdiff_t y_row,
-                                 bool add) {
+TENON_AVX2 inline void transpose(const float* x, int rows, int cols, std::ptrdiff_t x_row, float* y,
+                                 std::ptrdiff_t y_row, bool add) {
   const int whole_rows = rows / lanes * lanes, whole_cols = cols / lanes * lanes;
   for (int r = 0; r < whole_rows; r += lanes)
     for (int c = 0; c < whole_cols; c += lanes) transpose_8x8(x + r * x_row + c, x_row, y + c * y_row + r, y_row, add);
   if (whole_cols < cols)
     portable::transpose(x + whole_cols, whole_rows, cols - whole_cols, x_row, y + whole_cols * y_row, y_row, add);
-  if (whole_rows < rows) portable::transpose(x + whole_rows * x_row, rows - whole_rows, cols, x_row, y + whole_rows, y_row, add);
+  if (whole_rows < rows)
+    portable::transpose(x + whole_rows * x_row, rows - whole_rows, cols, x_row, y + whole_rows, y_row, add);
 }
 
 /// 16 rows of k values into one panel (k, 16).
@@ -84,7 +85,8 @@ TENON_AVX2 inline void pack_panel(const float* w, int k, std::ptrdiff_t w_row, f
 
 /// y (cols, rows) = x (rows, cols)^T, or += it; rows of x and y are x_row and y_row apart.
 template <class T>
-void transpose(const Cpu& dev, const T* x, int rows, int cols, std::ptrdiff_t x_row, T* y, std::ptrdiff_t y_row, bool add) {
+void transpose(const Cpu& dev, const T* x, int rows, int cols, std::ptrdiff_t x_row, T* y, std::ptrdiff_t y_row,
+               bool add) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::transpose(x, rows, cols, x_row, y, y_row, add);

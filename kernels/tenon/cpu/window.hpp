@@ -8,24 +8,29 @@
 
 namespace tenon::kernels {
 
-/// One window: the rows [i0, i1) and columns [j0, j1) of the kernel that lie on the image, and where they lie.
+/// One window: the rows [i0, i1) and columns [j0, j1) of the kernel that lie on the image, and where in the image (h, w, c)
+/// their pixels begin.
 struct WindowAt {
   int i0, i1, j0, j1;
-  int y, x;  // the pixel under position (0, 0), perhaps outside
+  std::ptrdiff_t first, down,
+      right;  // position (0, 0), perhaps outside; from one row, and from one column, to the next
 
   constexpr WindowAt(const PoolDims& d, int oy, int ox)
-      : i0(0), i1(d.window.kh), j0(0), j1(d.window.kw), y(oy * d.window.sh - d.window.ph), x(ox * d.window.sw - d.window.pw) {
-    while (i0 < i1 && y + i0 * d.window.dh < 0) ++i0;
-    while (i1 > i0 && y + (i1 - 1) * d.window.dh >= d.h) --i1;
-    while (j0 < j1 && x + j0 * d.window.dw < 0) ++j0;
-    while (j1 > j0 && x + (j1 - 1) * d.window.dw >= d.w) --j1;
+      : i0(0), i1(d.window.kh), j0(0), j1(d.window.kw), first(0), down(0), right(0) {
+    const Window& k = d.window;
+    const int y = oy * k.sh - k.ph, x = ox * k.sw - k.pw;
+    while (i0 < i1 && y + i0 * k.dh < 0) ++i0;
+    while (i1 > i0 && y + (i1 - 1) * k.dh >= d.h) --i1;
+    while (j0 < j1 && x + j0 * k.dw < 0) ++j0;
+    while (j1 > j0 && x + (j1 - 1) * k.dw >= d.w) --j1;
+    first = (static_cast<std::ptrdiff_t>(y) * d.w + x) * d.c;
+    down = static_cast<std::ptrdiff_t>(k.dh) * d.w * d.c;
+    right = static_cast<std::ptrdiff_t>(k.dw) * d.c;
   }
   /// The whole window lies on padding: a dilated one can step over the image.
   constexpr bool empty() const { return i0 == i1 || j0 == j1; }
-  /// The first value of the pixel under position (i, j) in an image (h, w, c).
-  constexpr std::ptrdiff_t at(const PoolDims& d, int i, int j) const {
-    return (static_cast<std::ptrdiff_t>(y + i * d.window.dh) * d.w + (x + j * d.window.dw)) * d.c;
-  }
+  /// The first value of the pixel under position (i, j).
+  constexpr std::ptrdiff_t at(int i, int j) const { return first + i * down + j * right; }
 };
 
 }  // namespace tenon::kernels

@@ -60,8 +60,10 @@ inline void conv2d_epilogue(const ConvDims& d, const Fuse& f, const double* z, d
   std::vector<double> active(z, z + d.oh() * d.ow() * d.o), pooled(pool.oh() * pool.ow() * d.o);
   for (double& v : active) v = activation(f.act, v);
   max_pool2d(pool, active.data(), pooled.data(), places);
-  if (f.channels_first) permute(pooled.data(), pool.oh() * pool.ow(), d.o, y);
-  else std::copy(pooled.begin(), pooled.end(), y);
+  if (f.channels_first)
+    permute(pooled.data(), pool.oh() * pool.ow(), d.o, y);
+  else
+    std::copy(pooled.begin(), pooled.end(), y);
 }
 
 inline void conv2d_epilogue_backward(const ConvDims& d, const Fuse& f, const double* z, const std::uint8_t* places,

@@ -1,0 +1,65 @@
+// MaxPool2d by itself at batch 128, one thread: against the bandwidth of a triad over what it reads and writes.
+// SPDX-License-Identifier: MIT
+#include <benchmark/benchmark.h>
+
+#include "kernels/share.hpp"
+#include "tenon/core/buffer.hpp"
+#include "tenon/cpu/max_pool2d.hpp"
+
+using namespace tenon;
+using namespace tenon::kernels;
+
+namespace {
+
+constexpr int batch = 128;
+constexpr PoolDims small{32, 28, 28, {2, 2, 2, 2, 0, 0, 1, 1}}, overlapping{64, 28, 28, {3, 3, 2, 2, 1, 1, 1, 1}};
+
+template <PoolDims D>
+struct Layer {
+  static constexpr int in = batch * D.h * D.w * D.c, out = batch * D.oh() * D.ow() * D.c;
+  using Y = Out<float, Batch, D.oh(), D.ow(), D.c>;
+  using Places = Out<std::uint8_t, Batch, D.oh(), D.ow(), D.c>;
+  Cpu dev;
+  Buffer<float> x{in}, y{out}, dx{in};
+  Buffer<std::uint8_t> argmax{out};
+
+  Layer() {
+    for (int i = 0; i < in; ++i) x[i] = static_cast<float>(i % 4093 * 31 % 1009);
+    forward();
+  }
+  void forward() {
+    max_pool2d_forward(dev, Pool<D>{}, In<float, Batch, D.h, D.w, D.c>(x.data(), batch), Y(y.data(), batch),
+                       Places(argmax.data(), batch));
+  }
+  void backward() {
+    max_pool2d_backward(dev, Pool<D>{}, Places(argmax.data(), batch), Y(y.data(), batch),
+                        Into<float, Batch, D.h, D.w, D.c>(dx.data(), batch));
+  }
+};
+
+template <PoolDims D>
+void forward(benchmark::State& state) {
+  Layer<D> layer;
+  const double bytes = 4.0 * layer.in + 5.0 * layer.out,
+               bandwidth = bench::memory_bandwidth(static_cast<std::size_t>(bytes)) * 1e9;
+  const bench::Share share;
+  for (auto _ : state) layer.forward();
+  share.report(state, bytes / bandwidth);
+}
+
+template <PoolDims D>
+void backward(benchmark::State& state) {
+  Layer<D> layer;
+  const double bytes = 4.0 * layer.in + 5.0 * layer.out,
+               bandwidth = bench::memory_bandwidth(static_cast<std::size_t>(bytes)) * 1e9;
+  const bench::Share share;
+  for (auto _ : state) layer.backward();
+  share.report(state, bytes / bandwidth);
+}
+
+BENCHMARK(forward<small>);
+BENCHMARK(backward<small>);
+BENCHMARK(forward<overlapping>);
+BENCHMARK(backward<overlapping>);
+
+}  // namespace
