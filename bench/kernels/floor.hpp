@@ -1,6 +1,7 @@
 // Floors measured on the machine at hand, in the run that quotes them: no kernel can be faster.
 //   fma_peak(threads)            GFLOP/s of float, from 12 independent chains of AVX2 FMAs on each thread
 //   memory_bandwidth(bytes)      GB/s of a triad over arrays that hold so many bytes in all
+// SPDX-License-Identifier: MIT
 #pragma once
 
 #include <time.h>

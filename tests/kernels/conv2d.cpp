@@ -43,6 +43,8 @@ constexpr Op<T> op() {
   using W = In<T, D.o, cg, kh, kw>;
   using Y = Out<T, Batch, oh, ow, D.o>;
   using Places = Out<std::uint8_t, Batch, oh, ow, D.o>;
+  using YIn = In<T, Batch, oh, ow, D.o>;  // named here: clang 14 wants oh captured if a lambda spells it
+  using PlacesIn = In<std::uint8_t, Batch, oh, ow, D.o>;
   Op<T> op{D, F, kernels::conv2d_packed(D), kernels::conv2d_workspace(D, F), kernels::conv2d_scratch<T>(D, F), {}, {}};
   op.forward = [](Cpu& dev, int batch, const T* x, const T* w, const T* b, std::vector<T>& packed, T* y,
                   std::uint8_t* argmax) {
@@ -53,9 +55,8 @@ constexpr Op<T> op() {
   if constexpr (F.act.from_output())
     op.backward = [](Cpu& dev, int batch, const T* x, const T* w, const T* y, const std::uint8_t* argmax, T* dy,
                      Gradient<T> dx, Gradient<T> dw, Gradient<T> db, std::vector<T>& work) {
-      conv2d_backward(dev, Conv<D>{}, X(x, batch), W(w), In<T, Batch, oh, ow, D.o>(y, batch),
-                      In<std::uint8_t, Batch, oh, ow, D.o>(argmax, batch), Epilogue<F>{}, Y(dy, batch),
-                      Into<T, Batch, D.h, D.w, D.c>(dx.data, batch, dx.add),
+      conv2d_backward(dev, Conv<D>{}, X(x, batch), W(w), YIn(y, batch), PlacesIn(argmax, batch), Epilogue<F>{},
+                      Y(dy, batch), Into<T, Batch, D.h, D.w, D.c>(dx.data, batch, dx.add),
                       Into<T, D.o, cg, kh, kw>(dw.data, 1, dw.add), Into<T, D.o>(db.data, 1, db.add),
                       Span<T>{work.data(), work.size()});
     };
@@ -188,6 +189,15 @@ TEST_CASE("conv2d agrees with the reference for every kind of window") {
   agrees<double, ConvDims{8, 7, 9, 16, 1, {2, 3, 1, 1, 0, 1, 2, 1}}, leaky>();
 }
 
+TEST_CASE("conv2d agrees with the reference where Winograd's algorithm fits") {
+  agrees<float, ConvDims{16, 6, 8, 16, 1, three}, relu>();
+  agrees<float, ConvDims{9, 7, 5, 17, 1, three}, none>();  // tiles reach over the edge
+  agrees<float, ConvDims{40, 3, 9, 33, 1, {3, 3, 1, 1, 2, 0}}, leaky>();
+  agrees<float, ConvDims{8, 3, 3, 16, 1, {3, 3}}, relu>();  // one pixel
+  agrees<float, ConvDims{17, 9, 7, 24, 1, three}, relu_pool2>();
+  agrees<float, ConvDims{8, 10, 10, 20, 1, three}, relu_pool3>();
+}
+
 TEST_CASE("conv2d agrees with the reference for groups") {
   agrees<float, ConvDims{8, 6, 6, 32, 2, three}, relu>();
   agrees<float, ConvDims{17, 5, 7, 17, 17, three}, none>();  // depthwise
@@ -253,6 +263,24 @@ TEST_CASE("conv2d passes NaN on, through relu and pool too") {
         CHECK(std::isnan(c.y[p * 9 + o]) == seen);
         // The last NaN of the window: the window's last pixel in it.
         if (seen) CHECK(c.argmax[p * 9 + o] == (p / 3 == 0) * 2 + (p % 3 == 0));
+      }
+  });
+}
+
+TEST_CASE("conv2d passes NaN on to every result that saw it, and no further than a tile of Winograd's") {
+  constexpr ConvDims D{8, 6, 6, 16, 1, three};
+  auto x = integers<float>(6 * 6 * 8, 1);
+  const auto w = integers<float>(16 * 8 * 9, 2);
+  x[(2 * 6 + 3) * 8 + 5] = std::numeric_limits<float>::quiet_NaN();  // pixel (2, 3): seen by pixels (1 .. 3, 2 .. 4)
+  for_each_cpu([&](Cpu& dev) {
+    const Op<float> plain = op<float, D, relu>();
+    Run<float> c(dev, plain, 1, 6 * 6 * 16, x, w);
+    c.forward(nullptr);
+    for (int p = 0; p < 36; ++p)
+      for (int o = 0; o < 16; ++o) {
+        const int row = p / 6, column = p % 6;
+        if (row >= 1 && row <= 3 && column >= 2 && column <= 4) CHECK(std::isnan(c.y[p * 16 + o]));
+        if (row >= 4 || column <= 1) CHECK(!std::isnan(c.y[p * 16 + o]));  // neighbours
       }
   });
 }

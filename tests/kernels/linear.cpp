@@ -123,6 +123,7 @@ TEST_CASE("linear agrees with the reference at one tile, one more, tall and wide
   agrees<float, 3, 17, relu>(Kind::whole, 1031, true);  // two chunks of rows
   agrees<float, 33, 65, relu>(Kind::whole, 101, true);
   agrees<float, 65, 259, none>(Kind::whole, 261, true);
+  agrees<float, 1031, 17, none>(Kind::whole, 2, true);
 }
 
 TEST_CASE("linear of real numbers agrees within rounding") {

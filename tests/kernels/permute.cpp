@@ -56,4 +56,5 @@ TEST_CASE("permute moves tall and wide images, and more samples than a task take
     moves<float, 28, 28, 1>(batch);
   }
   moves<float, 2, 1, 3>(5000);
+  moves<float, 130, 1, 129>(2);
 }

@@ -224,8 +224,8 @@ TENON_AVX2 inline void conv_weight_gradient(const ConvDims& d, const float* fram
 
 /// dw (groups, og / 16, K, 16) += X^T dz
 template <class T>
-void conv_weight_gradient(const Cpu& dev, const ConvDims& d, const T* frame, const Patches& p, const T* dz, T* dw,
-                          T* block) {
+void conv_weight_gradient([[maybe_unused]] const Cpu& dev, const ConvDims& d, const T* frame, const Patches& p,
+                          const T* dz, T* dw, T* block) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::conv_weight_gradient(d, frame, p, dz, dw);
@@ -235,8 +235,8 @@ void conv_weight_gradient(const Cpu& dev, const ConvDims& d, const T* frame, con
 
 /// y (pixels, o) = f(start + X w^T)
 template <Act A, class T>
-void conv_forward(const Cpu& dev, const ConvDims& d, const T* frame, const Patches& p, const T* packed, const T* start,
-                  std::ptrdiff_t start_row, T* y, T* block) {
+void conv_forward([[maybe_unused]] const Cpu& dev, const ConvDims& d, const T* frame, const Patches& p, const T* packed,
+                  const T* start, std::ptrdiff_t start_row, T* y, T* block) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::conv_forward<A>(d, frame, p, packed, start, start_row, y);

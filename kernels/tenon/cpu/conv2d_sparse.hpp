@@ -225,6 +225,7 @@ TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base,
 }
 
 }  // namespace avx2
+#endif
 
 /// A worker's scratch for a band of `pixels` pooled pixels.
 struct SparseRoom {
@@ -245,6 +246,7 @@ struct SparseRoom {
               s.take<float>(static_cast<std::size_t>(pixels * d.o) + SparseLists::slack)} {}
 };
 
+#if TENON_X86
 namespace avx2 {
 
 /// One band: rows x columns pooled pixels with gradients g and their places, both (pixels, o). dw by runs and dframe are

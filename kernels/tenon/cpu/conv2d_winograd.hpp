@@ -4,7 +4,7 @@
 // Strategy  12 tiles at a time: V is made, then for each 16 outputs the 16 products are 6 x 16 tiles over K = c whose
 //           results stay in the first cache until they are turned into pixels, which a 2 x 2 pool takes from registers.
 // Fits      float, AVX2, groups = 1, no dilation, at least 8 inputs and 16 outputs. Errors are about twice those of the
-//           direct sum (all factors of G are halves).
+//           direct sum (all factors of G are halves). A NaN or an infinity reaches all 4 results of a tile.
 // Cost      2 * 4 n o c operations for n pixels (the direct way 2 * 9), and n (8 c + 10 o) additions.
 // Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 // SPDX-License-Identifier: MIT
@@ -38,6 +38,17 @@ struct WinogradRoom {
       : frame(s.take<float>(frame_size(d, rows + 1) + static_cast<std::size_t>(d.c))),
         v(s.take<float>(static_cast<std::size_t>(16 * winograd_block * round_up(d.c, 8)))),
         m(s.take<float>(static_cast<std::size_t>(16 * winograd_block * panel))) {}
+};
+
+inline constexpr int winograd_gradient_block = 48;
+
+/// The gradient's: V and Z of a block.
+struct WinogradGradientRoom {
+  float *v, *z;
+
+  constexpr WinogradGradientRoom(const ConvDims& d, Scratch& s)
+      : v(s.take<float>(static_cast<std::size_t>(16 * winograd_gradient_block * round_up(d.c, 8)))),
+        z(s.take<float>(static_cast<std::size_t>(16 * winograd_gradient_block * panel))) {}
 };
 
 #if TENON_X86
@@ -217,6 +228,126 @@ TENON_AVX2 void winograd_forward(const ConvDims& d, const WinogradRoom& room, co
             result.take(y, ty, tx, channel, Part{first(left)});
         }
       }
+    }
+  }
+}
+
+/// Z = A dz A^T of one tile, 8 channels, to 16 positions; dz outside the image is zero.
+TENON_AVX2_INLINE void winograd_gradient(const __m256 (&z)[2][2], float* to, std::ptrdiff_t position) {
+  const __m256 minus = _mm256_set1_ps(-0.0f);
+  __m256 t[4][2];
+  TENON_UNROLL
+  for (int j = 0; j < 2; ++j) {
+    t[0][j] = z[0][j];
+    t[1][j] = _mm256_add_ps(z[0][j], z[1][j]);
+    t[2][j] = _mm256_sub_ps(z[0][j], z[1][j]);
+    t[3][j] = _mm256_xor_ps(z[1][j], minus);
+  }
+  TENON_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    float* const row = to + 4 * i * position;
+    _mm256_storeu_ps(row, t[i][0]);
+    _mm256_storeu_ps(row + position, _mm256_add_ps(t[i][0], t[i][1]));
+    _mm256_storeu_ps(row + 2 * position, _mm256_sub_ps(t[i][0], t[i][1]));
+    _mm256_storeu_ps(row + 3 * position, _mm256_xor_ps(t[i][1], minus));
+  }
+}
+
+/// R inputs' rows of du += V^T Z, over `tiles` tiles.
+template <int R>
+TENON_AVX2_INLINE void winograd_outer(const float* v, std::ptrdiff_t v_row, const float* z, int tiles, float* du) {
+  const float* a[R];
+  TENON_UNROLL
+  for (int r = 0; r < R; ++r) a[r] = v + r;
+  Tile<R> tile;
+  tile.start(du, panel, Whole{}, Whole{});
+  tile.multiply(a, Stride{v_row}, tiles, z, 0, panel, Whole{}, Whole{});
+  tile.template finish<Act{}>(du, panel, Whole{}, Whole{});
+}
+
+/// du, laid out as U, += the sum over a band of V^T Z; dz (rows, ow, o), its frame in `frame`.
+TENON_AVX2 inline void winograd_weight_gradient(const ConvDims& d, int rows, const float* frame, const float* dz,
+                                                const WinogradGradientRoom& room, float* du) {
+  const int ow = d.ow(), across = (ow + 1) / 2, all = (rows + 1) / 2 * across;
+  const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(ConvSizes(d).frame_w) * d.c, v_row = round_up(d.c, lanes);
+  const std::ptrdiff_t v_position = winograd_gradient_block * v_row, z_position = winograd_gradient_block * panel;
+  const EvenSplit blocks(all, winograd_gradient_block), inputs(d.c);
+  for (int b = 0; b < blocks.parts; ++b) {
+    const int first_tile = blocks.begin(b), tiles = blocks.begin(b + 1) - first_tile;
+    for (int t = 0; t < tiles; ++t) {
+      const int ty = (first_tile + t) / across, tx = (first_tile + t) % across;
+      winograd_input(frame + 2 * ty * row + 2 * tx * d.c, row, d.c, d.c, room.v + t * v_row, v_position);
+    }
+    for (int p = 0; p < panels(d.o); ++p) {
+      for (int t = 0; t < tiles; ++t) {
+        const int y = (first_tile + t) / across * 2, x = (first_tile + t) % across * 2;
+        for (int half = 0; half < panel; half += lanes) {
+          const int channel = p * panel + half, left = d.o - channel;
+          const Part live{first(left)};  // none, if left <= 0
+          __m256 z[2][2];
+          TENON_UNROLL
+          for (int i = 0; i < 2; ++i) {
+            TENON_UNROLL
+            for (int j = 0; j < 2; ++j) {
+              const float* const from = dz + (static_cast<std::ptrdiff_t>(y + i) * ow + x + j) * d.o + channel;
+              z[i][j] = y + i < rows && x + j < ow ? load(from, live) : _mm256_setzero_ps();
+            }
+          }
+          winograd_gradient(z, room.z + t * panel + half, z_position);
+        }
+      }
+      float* to = du + static_cast<std::ptrdiff_t>(p) * 16 * d.c * panel;
+      for (int position = 0; position < 16; ++position)
+        for (int part = 0, c = 0; part < inputs.parts; ++part) {
+          const int end = inputs.begin(part + 1);
+          const float* const v = room.v + position * v_position + c;
+          const float* const z = room.z + position * z_position;
+          switch (end - c) {
+            case 1: winograd_outer<1>(v, v_row, z, tiles, to); break;
+            case 2: winograd_outer<2>(v, v_row, z, tiles, to); break;
+            case 3: winograd_outer<3>(v, v_row, z, tiles, to); break;
+            case 4: winograd_outer<4>(v, v_row, z, tiles, to); break;
+            case 5: winograd_outer<5>(v, v_row, z, tiles, to); break;
+            default: winograd_outer<6>(v, v_row, z, tiles, to);
+          }
+          to += (end - c) * panel;
+          c = end;
+        }
+    }
+  }
+}
+
+/// dw (o, c, 3, 3) = G^T du G, or += it: panel p, inputs [c0, c1).
+TENON_AVX2 inline void winograd_weights_back(const ConvDims& d, const float* du, int p, int c0, int c1, float* dw,
+                                             bool add) {
+  const float* const from = du + static_cast<std::ptrdiff_t>(p) * 16 * d.c * panel;
+  const std::ptrdiff_t next = static_cast<std::ptrdiff_t>(d.c) * panel;  // position to position
+  const int columns = d.o - p * panel < panel ? d.o - p * panel : panel;
+  const __m256 h = _mm256_set1_ps(0.5f);
+  alignas(32) float g[9][panel];
+  for (int c = c0; c < c1; ++c) {
+    for (int half = 0; half < panel; half += lanes) {
+      __m256 t[3][4];
+      TENON_UNROLL
+      for (int j = 0; j < 4; ++j) {
+        const float* const u = from + j * next + c * panel + half;
+        const __m256 u1 = _mm256_loadu_ps(u + 4 * next), u2 = _mm256_loadu_ps(u + 8 * next);
+        const __m256 sum = _mm256_mul_ps(h, _mm256_add_ps(u1, u2));
+        t[0][j] = _mm256_add_ps(_mm256_loadu_ps(u), sum);
+        t[1][j] = _mm256_mul_ps(h, _mm256_sub_ps(u1, u2));
+        t[2][j] = _mm256_add_ps(sum, _mm256_loadu_ps(u + 12 * next));
+      }
+      TENON_UNROLL
+      for (int i = 0; i < 3; ++i) {
+        const __m256 sum = _mm256_mul_ps(h, _mm256_add_ps(t[i][1], t[i][2]));
+        _mm256_store_ps(g[3 * i] + half, _mm256_add_ps(t[i][0], sum));
+        _mm256_store_ps(g[3 * i + 1] + half, _mm256_mul_ps(h, _mm256_sub_ps(t[i][1], t[i][2])));
+        _mm256_store_ps(g[3 * i + 2] + half, _mm256_add_ps(sum, t[i][3]));
+      }
+    }
+    for (int j = 0; j < columns; ++j) {
+      float* const to = dw + (static_cast<std::ptrdiff_t>(p * panel + j) * d.c + c) * 9;
+      for (int tap = 0; tap < 9; ++tap) to[tap] = add ? to[tap] + g[tap][j] : g[tap][j];
     }
   }
 }

@@ -4,8 +4,8 @@
 //       panels are K * 16 apart and their rows 16; a row-major matrix will do as it is: 16 and N.
 //   start   zero, a bias (rows 0 apart), or C itself, to be added to
 // Strategy  tiles of 6 x 16 (gemm_tile.hpp). A task owns a block of C, cut by M, N and K alone. Operands whose rows lie far
-//           apart are first gathered in the worker's scratch, 256 of K at a time. Every element is one sum in the order of
-//           k, begun at `start`, so its bits depend on none of this.
+//           apart are first gathered in the worker's scratch, 256 of K at a time. With AVX2 every element is one sum in
+//           the order of k, begun at `start`, so that its bits depend on none of this; Eigen's tiles have their own order.
 // Cost      2 M N K operations: 0.9 of the FMA peak where the operands fit the second cache (bench/kernels/gemm.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -201,11 +201,11 @@ TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1,
   const bool gather_a = scratch && g.a_row == 1 && g.a_k >= gemm_far && p1 - p0 >= 4;
   const int depth = gather_a || gather_b ? gemm_gathered : gemm_depth;
   float* const gathered_b = scratch;
-  float* const gathered_a = scratch + gemm_gathered * panel;
   for (int k0 = 0; k0 == 0 || k0 < g.k; k0 += depth) {
     const int k1 = g.k - k0 < depth ? g.k : k0 + depth;
     GemmOperands from{g.a + m0 * g.a_row + k0 * g.a_k, g.a_row, g.a_k, nullptr, g.b_panel, g.b_k};
     if (gather_a) {
+      float* const gathered_a = scratch + gemm_gathered * panel;
       gather_columns(from.a, g.a_k, m1 - m0, k1 - k0, gathered_a, gemm_rows_most);
       from.a = gathered_a;
       from.a_k = gemm_rows_most;
@@ -243,7 +243,8 @@ TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1,
 
 /// Rows [m0, m1) of panels [p0, p1) of the product, on this thread.
 template <Act A, class T>
-void gemm_range(const Cpu& dev, const Gemm<T>& g, int m0, int m1, int p0, int p1, T* scratch = nullptr) {
+void gemm_range([[maybe_unused]] const Cpu& dev, const Gemm<T>& g, int m0, int m1, int p0, int p1,
+                [[maybe_unused]] T* scratch = nullptr) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::gemm_block<A>(g, m0, m1, p0, p1, scratch);

@@ -168,7 +168,7 @@ TENON_AVX2 inline void max_pool_gradient(const PoolDims& d, const std::uint8_t* 
 
 /// One image, x (h, w, c), or a band of one.
 template <class T>
-void max_pool(const Cpu& dev, const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
+void max_pool([[maybe_unused]] const Cpu& dev, const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::max_pool(d, x, y, argmax);
@@ -178,7 +178,8 @@ void max_pool(const Cpu& dev, const PoolDims& d, const T* x, T* y, std::uint8_t*
 
 /// dx (h, w, c) += dy where the maximum was: one image, or a band of one.
 template <class T>
-void max_pool_gradient(const Cpu& dev, const PoolDims& d, const std::uint8_t* argmax, const T* dy, T* dx) {
+void max_pool_gradient([[maybe_unused]] const Cpu& dev, const PoolDims& d, const std::uint8_t* argmax, const T* dy,
+                       T* dx) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::max_pool_gradient(d, argmax, dy, dx);

@@ -77,7 +77,8 @@ TENON_AVX2 void slope_and_sums(float* dy, const float* y, int rows, int cols, st
 
 /// The same on this thread, for rows that lie `row` apart.
 template <Act A, class T>
-void slope_and_sums_here(const Cpu& dev, T* dy, const T* y, int rows, int cols, std::ptrdiff_t row, T* sums, bool add) {
+void slope_and_sums_here([[maybe_unused]] const Cpu& dev, T* dy, const T* y, int rows, int cols, std::ptrdiff_t row,
+                         T* sums, bool add) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::slope_and_sums<A>(dy, y, rows, cols, row, sums, add);

@@ -75,18 +75,13 @@ TENON_AVX2 inline void transpose(const float* x, int rows, int cols, std::ptrdif
     portable::transpose(x + whole_rows * x_row, rows - whole_rows, cols, x_row, y + whole_rows, y_row, add);
 }
 
-/// 16 rows of k values into one panel (k, 16).
-TENON_AVX2 inline void pack_panel(const float* w, int k, std::ptrdiff_t w_row, float* to) {
-  transpose(w, panel, k, w_row, to, panel, false);
-}
-
 }  // namespace avx2
 #endif
 
 /// y (cols, rows) = x (rows, cols)^T, or += it; rows of x and y are x_row and y_row apart.
 template <class T>
-void transpose(const Cpu& dev, const T* x, int rows, int cols, std::ptrdiff_t x_row, T* y, std::ptrdiff_t y_row,
-               bool add) {
+void transpose([[maybe_unused]] const Cpu& dev, const T* x, int rows, int cols, std::ptrdiff_t x_row, T* y,
+               std::ptrdiff_t y_row, bool add) {
 #if TENON_X86
   if constexpr (std::is_same_v<T, float>)
     if (takes_avx2<T>(dev)) return avx2::transpose(x, rows, cols, x_row, y, y_row, add);
