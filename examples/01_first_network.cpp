@@ -1,5 +1,4 @@
 // A first network: it learns to tell the two arms of a spiral apart.
-// [doc:first]
 #include <tenon/tenon.hpp>
 
 #include <cmath>
@@ -29,4 +28,3 @@ int main() {
   }
   return trainer.evaluate(data).accuracy() > 0.95 ? 0 : 1;
 }
-// [end]
