@@ -276,8 +276,8 @@ int evaluate(int argc, char** argv) {
   if (!labelled && !options.text("--report").empty()) throw UsageError("--labels for a --report", "none");
   const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
   program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
-  for (const char* flag : {"--predictions", "--json", "--report"})
-    if (options.text(flag) == options.text("MODEL")) options.refuse(flag, "to be another file than MODEL");
+  options.require_separate_files({"--predictions", "--json", "--report"},
+                                 {"MODEL", "--images", "--labels", "--metrics"});
   const Output predictions(options.text("--predictions")), json(options.text("--json")),
       report(options.text("--report"));
 

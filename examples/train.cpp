@@ -243,9 +243,14 @@ int train(int argc, char** argv) {
   Options options = options_of_train();
   if (!options.parse(argc, argv)) return 0;
   const std::string out = options.text("--out");
-  const std::string checkpoint =
-      options.text("--checkpoint").empty() ? out + ".checkpoint" : options.text("--checkpoint");
-  if (out.empty() || out == checkpoint) options.refuse("--out", "to be a file, and not that of --checkpoint");
+  if (out.empty()) options.refuse("--out", "to be a file");
+  if (options.text("--checkpoint").empty()) options.set("--checkpoint", out + ".checkpoint");
+  const std::string checkpoint = options.text("--checkpoint");
+  const bool automatic = options.text("--resume") == "auto";
+  if (automatic) options.set("--resume", path_kind(checkpoint) == PathKind::none ? "" : checkpoint);
+  const std::string resume = options.text("--resume");
+  options.require_separate_files({"--out", "--checkpoint", "--metrics"}, {});
+  options.require_separate_files({"--out", "--metrics"}, {"--resume"});  // which --checkpoint may well be
   const std::uint64_t every = options.text("--checkpoint-every").empty()
                                   ? 0
                                   : static_cast<std::uint64_t>(options.whole("--checkpoint-every", 1));
@@ -254,8 +259,6 @@ int train(int argc, char** argv) {
   program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
 
   std::optional<SafeTensors> resumed;
-  std::string resume = options.text("--resume");
-  if (resume == "auto") resume = path_kind(checkpoint) == PathKind::none ? "" : checkpoint;
   if (!resume.empty()) {
     resumed.emplace(SafeTensors::open(resume));
     check_format(*resumed);
@@ -338,7 +341,7 @@ int train(int argc, char** argv) {
                 " now: bits differ from here on");
     metrics.keep(progress.epoch);
     resumed.reset();
-  } else if (options.text("--resume") == "auto") {
+  } else if (automatic) {
     bar.say("resume  no " + checkpoint + " yet, so from the start");
   }
   metrics.write();

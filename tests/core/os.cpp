@@ -90,6 +90,29 @@ TEST_CASE("cgroup limits are found, rounded up, the least of all levels") {
   }
 }
 
+TEST_CASE("same_file knows a file under any of its names, and one that is still to be made") {
+  const Folder folder;
+  put(folder / "d/f", "x");
+  put(folder / "g", "x");
+  REQUIRE(::symlink("d/f", (folder / "link").c_str()) == 0);
+  REQUIRE(::symlink("d", (folder / "dlink").c_str()) == 0);
+  REQUIRE(::link((folder / "d/f").c_str(), (folder / "hard").c_str()) == 0);
+  for (const char* name : {"d/f", "./d/f", "d//f", "link", "dlink/f", "hard"}) {
+    CAPTURE(name);
+    CHECK(same_file(folder / "d/f", folder / name));
+    CHECK_FALSE(same_file(folder / "g", folder / name));
+    CHECK_FALSE(same_file(folder / "new", folder / name));
+  }
+  CHECK(same_file(folder / "d/new", folder / "dlink/new"));
+  CHECK_FALSE(same_file(folder / "d/new", folder / "new"));
+  CHECK_FALSE(same_file(folder / "d/new", folder / "d/newer"));
+  CHECK_FALSE(same_file(folder / "none/new", folder / "nowhere/new"));
+  CHECK(in_child([&] {
+          const bool moved = ::chdir(folder.path().c_str()) == 0;
+          return std::string(moved && same_file("new", "./new") && same_file("g", folder / "g") ? "same" : "other");
+        }) == "same");
+}
+
 TEST_CASE("read_file gives the bytes") {
   const Folder folder;
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{65536}, std::size_t{1000003}}) {

@@ -32,7 +32,12 @@ expect 2 '\[usage\] expected --checkpoint-every .*, got "0"$' "$train" --checkpo
 expect 2 '\[usage\] expected .*, got "--bogus"$' "$train" --bogus
 expect 2 '\[usage\] expected .*, got "stray"$' "$train" stray
 expect 2 '\[usage\] expected .*--epochs' "$train" --epochs
-expect 2 '\[usage\] expected --out .*, got "m"$' "$train" --out m --checkpoint m
+expect 2 '\[usage\] expected --out to be a file, got ""$' "$train" --out ''
+expect 2 '\[usage\] expected --out to be another file than --checkpoint, got "m"$' "$train" --out m --checkpoint ./m
+expect 2 '\[usage\] expected --out to be another file than --metrics, got "m"$' "$train" --out m --metrics "$PWD/m"
+expect 2 '\[usage\] expected --checkpoint to be another file than --metrics, got "m.checkpoint"$' "$train" --out m --metrics m.checkpoint
+expect 2 '\[usage\] expected --out to be another file than --resume, got "./m"$' "$train" --out ./m --resume m
+TENON_METRICS=m expect 2 '\[usage\] expected --metrics \(TENON_METRICS\) to be another file than --resume, got "m"$' "$train" --resume m
 TENON_BATCH=many expect 2 '\[usage\] expected --batch \(TENON_BATCH\) to be .*, got "many"$' "$train"
 TENON_QUIET=perhaps expect 2 '\[usage\] expected --quiet \(TENON_QUIET\) to be 1 or 0, got "perhaps"$' "$train"
 expect 1 '\[device\] expected a build with CUDA for --device cuda, got one without: use --device cpu$' "$train" --device cuda
