@@ -365,6 +365,13 @@ int train(int argc, char** argv) {
   };
 
   LossSums tested;
+  // Finite weights may be so large that outputs are not: such a model, and the checkpoint it came with, replace no other.
+  const auto require_finite_loss = [&] {
+    if (std::isfinite(tested.loss())) return;
+    bar.clear();
+    throw program::Failure(std::string(NonFinite("test loss", progress.step, "the evaluation after it").what()) +
+                           "; nothing was saved after it");
+  };
   bool noted = false;
   while (progress.epoch < static_cast<std::uint32_t>(course.epochs)) {
     if (progress.position == 0) progress.sums = {};
@@ -401,6 +408,7 @@ int train(int argc, char** argv) {
       progress = last;  // the epoch's end, with its evaluation, is still to come
       interrupt();
     }
+    require_finite_loss();
     char speed[64];
     std::snprintf(speed, sizeof speed, "  %.0f images/s  %.1f s", rate, seconds);
     bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " +
@@ -411,6 +419,7 @@ int train(int argc, char** argv) {
   if (tested.count == 0) {  // resumed at the end
     tested = training->evaluate(test, go_on);
     if (!go_on()) interrupt();
+    require_finite_loss();
   }
   training->save_model(out_file, model_metadata);
   bar.say("saved   " + out + " and " + checkpoint + "; test accuracy " + four_digits(tested.accuracy()));

@@ -121,5 +121,19 @@ fi
 expect 1 '\[train\] expected a finite .*; (model.safetensors holds the weights before it|they were not saved: \[save_model\] expected finite values .*)$' \
   "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e38
 
+# --- the last step diverges: its weights are finite, what they make of the test images is not, and nothing is replaced
+diverges=("${mlp[@]}" --data data --batch 200 --lr 1e30)
+no_test_loss='\[train\] expected a finite test loss, got NaN or infinity in step 1, first in the evaluation after it: lower the learning rate, .*; nothing was saved after it$'
+expect 1 "$no_test_loss" "${diverges[@]}" --out fresh --metrics fresh.jsonl
+[ -z "$(ls fresh fresh.checkpoint 2>/dev/null)" ] || fail "a model that diverged was saved: $(ls)"
+[ ! -s fresh.jsonl ] || fail "metrics of an epoch that failed: $(cat fresh.jsonl)"
+grep -q '^saved' "$out" && fail "reported as saved: $(cat "$out")"
+cp plain.model good && cp plain.model.checkpoint good.checkpoint
+expect 1 "$no_test_loss" "${diverges[@]}" --out good
+same good plain.model
+same good.checkpoint plain.model.checkpoint
+expect 1 "$no_test_loss" "${diverges[@]}" --out late --epochs 3
+[ ! -e late ] || fail "a model that diverged was saved"
+
 [ -z "$(ls ./*.tmp 2>/dev/null)" ] || fail "half-written files: $(ls)"
 exit 0
