@@ -111,17 +111,8 @@ template <class Net>
 Outputs predict(const SafeTensors& file, const ImageSet& set, const program::ModelInfo& info, Cpu cpu) {
   static_assert(Net::output.count() == program::classes);
   Outputs out;
-  const auto tensors = plan::tensors<Net>();
-  for (const plan::Tensor& t : tensors)
+  for (const plan::Tensor& t : plan::tensors<Net>())
     if (t.kind == plan::Tensor::Kind::parameter) out.parameters += t.dims.count();
-  for (const TensorInfo& found : file.tensors()) {
-    const bool known =
-        std::any_of(tensors.begin(), tensors.end(), [&](const plan::Tensor& t) { return t.name == found.name; });
-    if (!known && !found.name.starts_with("optimizer."))  // which a checkpoint holds besides the model
-      throw Error("load_model",
-                  "expected the tensors of " + info.model + " alone, got " + in_quotes(found.name) + " as well",
-                  file.where());
-  }
 
   constexpr int capacity = 256;
   const ImageData data(set, {info.mean, info.deviation});
