@@ -28,6 +28,8 @@ using program::UsageError;
 
 namespace {
 
+std::string with_s(std::uint64_t n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
+
 // --- options ----------------------------------------------------------------------------------------------------------
 
 Options options_of_train() {
@@ -156,6 +158,34 @@ Course resumed_course(Options& o, const SafeTensors& checkpoint) {
   return course;
 }
 
+// A place that a training of `epochs` times `images`, `batch` a step, comes by; any other would train too much or too
+// little, at other learning rates.
+void check_progress(const Progress& p, std::uint64_t images, std::uint64_t batch, std::uint64_t epochs,
+                    const std::string& where) {
+  const auto require = [&](bool holds, const std::string& expected, const std::string& got) {
+    if (!holds) throw Error("resume", "expected " + expected + ", got " + got, where);
+  };
+  const auto text = [](std::uint64_t n) { return std::to_string(n); };
+  require(p.epoch < epochs || (p.epoch == epochs && p.position == 0),
+          "a place in a training of " + with_s(epochs, "epoch"),
+          with_s(p.epoch, "epoch") + " and " + with_s(p.position, "image"));
+  require(p.position <= images && (p.position % batch == 0 || p.position == images),
+          "a place between batches of " + text(batch) + " in an epoch of " + with_s(images, "image"),
+          "image " + text(p.position));
+  // A last batch of one image may have been left out of each epoch.
+  const auto steps_in = [&](std::uint64_t n) { return (n + batch - 1) / batch; };
+  const std::uint64_t most = p.epoch * steps_in(images) + steps_in(p.position);
+  require(p.step <= most && p.step + (images % batch == 1 ? p.epoch : 0) >= most,
+          "step " + text(most) + " after " + with_s(p.epoch, "epoch") + " and " + with_s(p.position, "image"),
+          "step " + text(p.step));
+  const auto is_sum = [](double x) { return std::isfinite(x) && x >= 0; };
+  require(is_sum(p.sums.loss_sum) && is_sum(p.sums.weight_sum) && p.sums.correct >= 0 &&
+              p.sums.correct <= p.sums.count && static_cast<std::uint64_t>(p.sums.count) <= images,
+          "sums of losses, weights and right answers over at most " + with_s(images, "image"),
+          program::decimal(p.sums.loss_sum) + ", " + program::decimal(p.sums.weight_sum) + " and " +
+              std::to_string(p.sums.correct) + " of " + std::to_string(p.sums.count));
+}
+
 // --- data -------------------------------------------------------------------------------------------------------------
 
 // Mean and standard deviation of pixel / 255, from exact sums: the same everywhere.
@@ -181,8 +211,6 @@ void unpack(const std::string& folder, const ImageFolder& data) {
   std::printf("wrote %d training and %d test images with their labels into %s\n", data.train.count, data.test.count,
               folder.c_str());
 }
-
-std::string with_s(std::uint64_t n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
 
 // --- metrics ----------------------------------------------------------------------------------------------------------
 
@@ -328,11 +356,8 @@ int train(int argc, char** argv) {
 
   if (resumed) {
     training->load_checkpoint(*resumed);
-    if (progress.position > data.size())
-      throw Error("resume",
-                  "expected a place in an epoch of " + std::to_string(data.size()) + " images, got image " +
-                      std::to_string(progress.position),
-                  resume);
+    check_progress(progress, data.size(), static_cast<std::uint64_t>(capacity),
+                   static_cast<std::uint64_t>(course.epochs), resume);
     bar.say("resume  from step " + std::to_string(progress.step) + " of " + std::to_string(steps) + " (" + resume +
             ")");
     for (const auto& [key, now] : {std::pair<std::string, std::string>{"device", device}, {"isa", isa}})

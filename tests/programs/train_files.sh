@@ -102,9 +102,37 @@ printf '\0\0\0\0\100\0\0\0rest' >c.checkpoint  # a header of 256 GB
 refused '\[load_safetensors\] expected .*\(c.checkpoint\)$'
 edited 's/"shape":\[10\]/"shape":[11]/' '\[load_safetensors\] expected .*\(c.checkpoint\)$'
 edited 's/"progress.epoch":"1"/"progress.epoch":"x"/' '\[load_checkpoint\] expected a number as "progress.epoch" in the metadata, got "x" '
-edited 's/"0,1,2,3,/"0,1,3,/; s/"progress.position":"0"/"progress.position":"999"/' '\[resume\] expected a place in an epoch of 200 images, got image 999 '
 edited 's/"train.model":"mlp"/"train.model":"cnn"/' '\[load_(checkpoint|model)\] expected '
 edited 's/"train.lr":"0.001"/"train.lr":"nan!!"/' '\[resume\] expected options of a training in the metadata, got \[usage\] expected --lr .* got "nan!!" \(c.checkpoint\)$'
+
+# A place that no training of an epoch of 200 images in batches of 128 comes by.
+place() {  # NAME=VALUE...
+  local name
+  for name in "$@"; do echo "s/\"progress.${name%=*}\":\"[^\"]*\"/\"progress.${name%=*}\":\"${name#*=}\"/"; done >script
+  with_header whole "$(cat script)" >c.checkpoint
+}
+nowhere() {  # PATTERN NAME=VALUE...
+  place "${@:2}"
+  refused "\\[resume\\] expected $1 \\(c.checkpoint\\)\$"
+}
+nowhere 'a place in a training of 1 epoch, got 9 epochs and 0 images' epoch=9 step=18
+nowhere 'a place in a training of 1 epoch, got 1 epoch and 128 images' position=128 step=3
+nowhere 'a place between batches of 128 in an epoch of 200 images, got image 50' epoch=0 position=50 step=1
+nowhere 'a place between batches of 128 in an epoch of 200 images, got image 256' epoch=0 position=256
+nowhere 'step 2 after 1 epoch and 0 images, got step 77' step=77
+nowhere 'step 2 after 1 epoch and 0 images, got step 1' step=1
+nowhere 'step 1 after 0 epochs and 128 images, got step 2' epoch=0 position=128
+nowhere 'sums of .* over at most 200 images, got nan, 200 and .* of 200' loss_sum=nan
+nowhere 'sums of .* got inf, 200 and .*' loss_sum=inf
+nowhere 'sums of .* got -1, 200 and .*' loss_sum=-1
+nowhere 'sums of .* got [0-9.]+, -0.5 and .*' weight_sum=-0.5
+nowhere 'sums of .* and -5 of 200' correct=-5
+nowhere 'sums of .* and 201 of 200' correct=201
+nowhere 'sums of .* and 5 of 201' correct=5 count=201
+for somewhere in "step=0" "step=1 position=128" "step=2 position=200"; do
+  place epoch=0 $somewhere
+  succeed "$train" --data data --out c --resume auto
+done
 : >c.checkpoint
 refused '\[load_safetensors\] '
 [ ! -s c.checkpoint ] || fail "a refused checkpoint was written to"
