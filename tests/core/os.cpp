@@ -113,6 +113,26 @@ TEST_CASE("same_file knows a file under any of its names, and one that is still 
         }) == "same");
 }
 
+TEST_CASE("folder_problem says what is in the way") {
+  const Folder folder;
+  put(folder / "locked/inner/f", "x");
+  CHECK(folder_problem(folder.path()).empty());
+  CHECK(folder_problem(folder / "locked/").empty());
+  CHECK(folder_problem(folder / "none") == "no such folder");
+  CHECK(folder_problem("") == "no such folder");
+  CHECK(folder_problem(folder / "locked/inner/f") == "a file");
+  ::chmod((folder / "locked").c_str(), 0);
+  const auto as_nobody = [](const std::string& path) {
+    return in_child([&] {
+      become_nobody();
+      return folder_problem(path);
+    });
+  };
+  CHECK(as_nobody(folder / "locked") == "\"Permission denied\"");
+  CHECK(as_nobody(folder / "locked/inner") == "\"Permission denied\"");
+  ::chmod((folder / "locked").c_str(), 0755);
+}
+
 TEST_CASE("read_file gives the bytes") {
   const Folder folder;
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{65536}, std::size_t{1000003}}) {

@@ -62,6 +62,12 @@ if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
   nobody "${mlp[@]}" --data data --out locked/m >"$out" 2>"$err" || got=$?
   [ "$got" = 1 ] || fail "expected status 1 for a folder without permission, got $got"
   has "$err" '^tenon-train: \[write_file\] expected an existing folder that can be written to, got "Permission denied" \(locked/m\)$'
+  cp -r data sealed && chmod 0 sealed
+  got=0
+  nobody "${mlp[@]}" --data sealed >"$out" 2>"$err" || got=$?
+  [ "$got" = 1 ] || fail "expected status 1 for data without permission, got $got"
+  has "$err" '^tenon-train: \[find_dataset\] expected .* a folder with four IDX files, got "Permission denied" \(sealed\)$'
+  chmod 755 sealed
 fi
 
 # --- two writers: the second is told so, and the first is not disturbed

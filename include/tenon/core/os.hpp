@@ -164,6 +164,15 @@ inline PathKind path_kind(const std::string& path) {
   return S_ISDIR(status.st_mode) ? PathKind::folder : PathKind::file;
 }
 
+/// What is in the way of opening files in a folder, in words that follow "got"; empty: nothing.
+inline std::string folder_problem(const std::string& path) {
+  struct stat status;
+  if (::stat(path.empty() ? "" : (path + "/.").c_str(), &status) == 0) return {};
+  if (errno == ENOENT) return "no such folder";
+  if (errno == ENOTDIR) return "a file";
+  return "\"" + std::generic_category().message(errno) + "\"";
+}
+
 /// Whether two paths name one file, links followed; of files still to be made: one name in one folder.
 inline bool same_file(const std::string& a, const std::string& b) {
   struct stat first, second;
