@@ -153,8 +153,8 @@ Course resumed_course(Options& o, const SafeTensors& checkpoint) {
   const Metadata mine = course.to_metadata();
   for (const char* flag : given)
     if (mine.at(Course::key(flag)) != theirs.text(flag))
-      throw UsageError(std::string(flag) + " " + theirs.text(flag) + " as in the checkpoint",
-                       mine.at(Course::key(flag)), checkpoint.where());
+      throw UsageError(o.name(flag) + " " + theirs.text(flag) + " as in the checkpoint", mine.at(Course::key(flag)),
+                       checkpoint.where());
   return course;
 }
 

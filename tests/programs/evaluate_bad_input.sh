@@ -15,6 +15,7 @@ no() {
 
 # --- what cannot be asked for
 expect 2 '\[usage\] expected a MODEL .*, got none$' "$evaluate"
+no 2 '\[usage\] expected MODEL to be a file, got ""$' ''
 no 2 '\[usage\] expected .*, got "--bogus"$' m --bogus
 no 2 '\[usage\] expected .*, got "second"$' m second
 no 2 '\[usage\] expected --threads to be a whole number from 0 .*, got "-1"$' m --data data --threads -1
@@ -24,9 +25,12 @@ no 2 '\[usage\] expected --images with --labels, got none$' m --labels $labels
 no 2 '\[usage\] expected --labels for a --report, got none$' m --images $images --report r.html
 no 2 '\[usage\] expected --model to be mlp, lenet, cnn or resnet, got "vgg"$' m --data data --model vgg
 no 2 '\[usage\] expected --model mlp as in the file, got "cnn" \(m\)$' m --data data --model cnn
+TENON_MODEL=cnn no 2 '\[usage\] expected --model \(TENON_MODEL\) mlp as in the file, got "cnn" \(m\)$' m --data data
 no 2 '\[usage\] expected --mean 0\.[0-9]+ as in the file, got "0.5" \(m\)$' m --data data --mean 0.5
 no 2 '\[usage\] expected --std to be a number above 0, got "0"$' m --data data --std 0
 no 2 '\[usage\] expected --mean to be a finite number, got "nan"$' m --data data --mean nan
+TENON_LABELS=$labels no 2 '\[usage\] expected --images with --labels \(TENON_LABELS\), got none$' m
+TENON_REPORT=r.html no 2 '\[usage\] expected --labels for a --report \(TENON_REPORT\), got none$' m --images $images
 TENON_THREADS=x no 2 '\[usage\] expected --threads \(TENON_THREADS\) to be .*, got "x"$' m --data data
 
 # --- the model's file
@@ -64,7 +68,9 @@ bad '\[load_model\] expected .*"(5|6)\.bias".*'
 sed 's/"input.std":"0/"input.std":"-/' m >bad
 bad '\[load_model\] expected a number as input.std in the metadata, got ".*"'
 sed 's/"tenon.format":"1"/"tenon.format":"9"/' m >bad
-bad '\[load_model\] expected .*9.*'
+bad '\[load_model\] expected a file of format 1, got format "9": it was written by a newer tenon; update this one'
+sed 's/"tenon.format":"1"/"tenon.format":"0"/' m >bad
+bad '\[load_model\] expected a file of format 1, got format "0"'
 cp "$root/tests/golden/torch_activations.safetensors" bad
 ls -A >before
 no 2 '\[usage\] expected --model mlp, lenet, cnn or resnet for a file whose metadata name no model, got none \(bad\)$' bad --data data

@@ -173,6 +173,9 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
   };
   CHECK_THAT(with("tenon.format", "2"), StartsWith("[load_model] expected a file of format 1, got format \"2\"") &&
                                             ContainsSubstring("newer tenon"));
+  for (const std::string format : {"0", "x", "2x", ""})
+    CHECK(with("tenon.format", format) ==
+          "[load_model] expected a file of format 1, got format \"" + format + "\" (" + folder / "changed" + ")");
   Metadata newer = good.metadata();  // which may stand elsewhere in it
   newer["tenon.format"] = "2";
   newer.erase("progress.step");

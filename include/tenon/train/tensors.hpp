@@ -3,11 +3,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "tenon/io/safetensors.hpp"
@@ -27,13 +29,17 @@ struct Flat {
 /// The version of what our files say beyond safetensors; "tenon.format" in the metadata. Files made elsewhere have none.
 inline constexpr int file_format = 1;
 
-/// Refuses a file of a newer version.
+/// Refuses a file of another version.
 inline void check_format(const SafeTensors& file) {
   const auto found = file.metadata().find("tenon.format");
   if (found == file.metadata().end() || found->second == std::to_string(file_format)) return;
+  const std::string& text = found->second;
+  int version = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  const bool newer = error == std::errc{} && end == text.data() + text.size() && version > file_format;
   throw Error("load_model",
-              "expected a file of format " + std::to_string(file_format) + ", got format " + in_quotes(found->second) +
-                  ": it was written by a newer tenon; update this one",
+              "expected a file of format " + std::to_string(file_format) + ", got format " + in_quotes(text) +
+                  (newer ? ": it was written by a newer tenon; update this one" : ""),
               file.where());
 }
 
