@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include "program.hpp"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <csignal>
@@ -54,15 +54,26 @@ void complain(const char* name, std::string message) {
   std::fprintf(stderr, "%s: %s\n", name, message.c_str());
 }
 
+// A standard stream that the parent closed would be the next file opened, and what is printed would land there. What
+// takes its place cannot be written to, so that printing fails.
+void occupy_standard_streams() {
+  int fd;
+  do fd = ::open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
 }  // namespace
 
 // --- errors and the exit status ---------------------------------------------------------------------------------------
 
 int run(const char* name, int (*body)(int argc, char** argv), int argc, char** argv) {
+  occupy_standard_streams();
   try {
     const int status = body(argc, argv);
-    if (std::fflush(stdout) == 0 || status != 0) return status;
-    complain(name, "[write] expected an open standard output, got \"" + std::string(std::strerror(errno)) + "\"");
+    // Lines are flushed as they come, so what failed may be long ago: only the stream remembers.
+    if ((std::fflush(stdout) == 0 && !std::ferror(stdout)) || status != 0) return status;
+    complain(name, "[write] expected a standard output that takes all lines, got one that is full or closed");
     return 1;
   } catch (const UsageError& e) {
     complain(name, e.what());

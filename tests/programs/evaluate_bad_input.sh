@@ -110,6 +110,11 @@ for place in absent/r.json data /dev/full; do
   expect 1 '\[write_file\] expected ' "$evaluate" m --data data --json $place
   [ ! -s "$out" ] || fail "expected an error before the work, got $(cat "$out")"
 done
+got=0
+"$evaluate" m --data data --json told.json >/dev/full 2>"$err" || got=$?
+[ "$got" = 1 ] || fail "expected status 1 for a full output, got $got"
+has "$err" '^tenon-evaluate: \[write\] expected a standard output that takes all lines, got one that is full or closed$'
+has told.json '"accuracy": '
 printf 'old' >r.json
 expect 1 '\[write_file\] ' "$evaluate" m --data data --json r.json --predictions absent/p.csv
 [ "$(cat r.json)" = old ] || fail "r.json was touched"

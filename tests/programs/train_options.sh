@@ -69,6 +69,16 @@ has header '"__metadata__":\{"classes":"0,1,2,3,4,5,6,7,8,9","input.mean":"0\.[0
 header model.safetensors.checkpoint >header
 grep -qE "$(uname -n)|$work|thread" header && fail "the checkpoint tells of this machine: $(cat header)"
 
+# --- an output that takes nothing is told, and costs no model
+for output in /dev/full -; do
+  rm -f model*
+  got=0
+  if [ $output = - ]; then "${small[@]}" >&- 2>"$err" || got=$?; else "${small[@]}" >$output 2>"$err" || got=$?; fi
+  [ "$got" = 1 ] || fail "expected status 1 for an output $output, got $got"
+  [ "$(cat "$err")" = "tenon-train: [write] expected a standard output that takes all lines, got one that is full or closed" ] || fail "$(cat "$err")"
+  [ -s model.safetensors ] || fail "no model because of an output $output"
+done
+
 # --- flags win over the environment, the environment over defaults; an empty variable is none
 TENON_EPOCHS=1 TENON_SEED= TENON_OUT=env.safetensors succeed "$train" --data data --model mlp --limit 64 --out flag.safetensors
 has "$out" '^train   1 epoch of 1 step, .*, seed 1$'
