@@ -242,6 +242,17 @@ TEST_CASE("trainer: a last batch of one sample is left out where BatchNorm needs
   CHECK_THROWS_AS(trainer.step(x, &label, 1), Error);
 }
 
+TEST_CASE("trainer: a batch may come as a tensor") {
+  using Small = Sequential<Input<1, 2, 2>, Flatten, Linear<3>>;
+  Tensor<float, Batch, 1, 2, 2> x(2);
+  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(i);
+  const std::int32_t labels[] = {0, 2};
+  Model<Small> a(Seed{1}, 2), b(Seed{1}, 2);
+  Trainer ta(a, Adam{}), tb(b, Adam{});
+  CHECK(ta.step(x.view(), labels).loss() == tb.step(x.data(), labels, 2).loss());
+  CHECK(bits(a) == bits(b));
+}
+
 TEST_CASE("trainer: wrong arguments are said") {
   using Small = Sequential<Input<4>, Linear<3>>;
   CHECK_THROWS_WITH(Model<Small>(Seed{1}, 0), "[Model] expected a capacity of at least 1 sample, got 0");

@@ -143,6 +143,17 @@ class Trainer {
     return sums;
   }
 
+  /// The same for a batch in a view, say of a Tensor.
+  template <int... D>
+  LossSums step(View<const T, Batch, D...> x, const Target* targets) {
+    static_assert((1 * ... * D) == Model::inputs, "tenon::Trainer::step: x holds as many values a sample as the Input");
+    return step(x.data, targets, x.batch);
+  }
+  template <int... D>
+  LossSums step(View<T, Batch, D...> x, const Target* targets) {
+    return step(View<const T, Batch, D...>(x), targets);
+  }
+
   /// The rest of the running epoch: all of `data` once, in an order fixed by seed and epoch, the last batch as small as
   /// it comes. After each step `on_step(sums of the batch)` says whether to go on. True when the epoch is finished;
   /// otherwise the next call goes on where this one stopped.
