@@ -5,6 +5,7 @@
 
 #include "tenon/plan/plan.hpp"  // first: what it says of a mistake should not be buried under a chain of includes
 
+#include "tenon/core/tensor.hpp"
 #include "tenon/data/dataset.hpp"
 #include "tenon/data/images.hpp"
 #include "tenon/layers.hpp"

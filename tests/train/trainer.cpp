@@ -193,6 +193,42 @@ TEST_CASE("trainer: weights that overflow are traced to their layer") {
   }
 }
 
+TEST_CASE("trainer: an update that would overflow is taken back, and one that ruined the weights as well") {
+  const ImageData data(quarters(16));
+  std::vector<float> x(16 * 64);
+  std::vector<std::int32_t> labels(16);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 19) / 9 - 1;
+  for (std::size_t b = 0; b < labels.size(); ++b) labels[b] = static_cast<std::int32_t>(b % 4);
+  const auto refuses = [&](auto optimizer, std::uint64_t at_step, const char* what) {
+    Model<Net> model(Seed{5}, 16);
+    Trainer trainer(model, optimizer);
+    const double lr = trainer.optimizer().lr;
+    trainer.optimizer().lr = 1e-3;
+    trainer.step(x.data(), labels.data(), 16);
+    const std::vector<float> good(model.parameters().begin(), model.parameters().end());
+    const auto state = std::vector<float>(trainer.state()[0].begin(), trainer.state()[0].end());
+    trainer.optimizer().lr = lr;
+    try {
+      for (int i = 0; i < 3; ++i) trainer.step(x.data(), labels.data(), 16);
+      FAIL("expected NonFinite");
+    } catch (const NonFinite& e) {
+      INFO(e.what());
+      CHECK(e.step == at_step);
+      CHECK_THAT(e.what(), StartsWith(std::string("[train] expected a finite ") + what));
+    }
+    CHECK(std::equal(good.begin(), good.end(), model.parameters().begin()));
+    CHECK(std::equal(state.begin(), state.end(), trainer.state()[0].begin()));
+    CHECK(trainer.progress().step == 1);
+    trainer.optimizer().lr = 1e-3;  // and nothing is in the way of going on
+    CHECK(std::isfinite(trainer.step(x.data(), labels.data(), 16).loss()));
+    CHECK(trainer.progress().step == 2);
+  };
+  refuses(Adam{1e300}, 2, "update");
+  refuses(Sgd{1e39}, 2, "update");
+  refuses(Adam{1e37}, 3, "loss");  // finite weights, but no finite loss with them
+  refuses(Sgd{1e37}, 3, "loss");
+}
+
 TEST_CASE("trainer: a last batch of one sample is left out where BatchNorm needs two") {
   using Flat = Sequential<Input<1, 8, 8>, Flatten, Linear<6>, BatchNorm<>, ReLU, Linear<4>>;
   const Set set = quarters(17);
@@ -204,6 +240,17 @@ TEST_CASE("trainer: a last batch of one sample is left out where BatchNorm needs
   const float x[64] = {};
   const std::int32_t label = 0;
   CHECK_THROWS_AS(trainer.step(x, &label, 1), Error);
+}
+
+TEST_CASE("trainer: a batch may come as a tensor") {
+  using Small = Sequential<Input<1, 2, 2>, Flatten, Linear<3>>;
+  Tensor<float, Batch, 1, 2, 2> x(2);
+  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(i);
+  const std::int32_t labels[] = {0, 2};
+  Model<Small> a(Seed{1}, 2), b(Seed{1}, 2);
+  Trainer ta(a, Adam{}), tb(b, Adam{});
+  CHECK(ta.step(x.view(), labels).loss() == tb.step(x.data(), labels, 2).loss());
+  CHECK(bits(a) == bits(b));
 }
 
 TEST_CASE("trainer: wrong arguments are said") {

@@ -31,6 +31,11 @@ struct Window {
   constexpr bool fits(int h, int w) const { return h + 2 * ph >= dh * (kh - 1) + 1 && w + 2 * pw >= dw * (kw - 1) + 1; }
 };
 
+/// Windows that neither overlap nor reach outside: what a convolution can pool while it has the pixels at hand.
+constexpr bool tiles_image(const Window& w) {
+  return w.kh == w.sh && w.kw == w.sw && w.ph == 0 && w.pw == 0 && w.dh == 1 && w.dw == 1;
+}
+
 /// A convolution of one sample: x (h, w, c), w (o, c / groups, kh, kw) -> y (oh(), ow(), o).
 struct ConvDims {
   int c = 1, h = 1, w = 1, o = 1, groups = 1;

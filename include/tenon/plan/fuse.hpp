@@ -33,11 +33,6 @@ constexpr bool vanishes(const Node& n, Mode mode) {
   return n.spec.alias || (n.spec.alias_in_eval && mode == Mode::eval);
 }
 
-/// Windows that neither overlap nor reach outside: what a convolution's epilogue can pool while it has the pixels.
-constexpr bool tiles(Window w) {
-  return w.kh == w.sh && w.kw == w.sw && w.ph == 0 && w.pw == 0 && w.dh == 1 && w.dw == 1;
-}
-
 constexpr bool absorb(Fuse& fuse, const LayerSpec& leader, const LayerSpec& next, Mode mode) {
   if (next.act.kind != Activation::none) {
     if (!leader.absorbs_act || fuse.act.kind != Activation::none || fuse.pooled || fuse.channels_first) return false;
@@ -46,7 +41,7 @@ constexpr bool absorb(Fuse& fuse, const LayerSpec& leader, const LayerSpec& next
     return true;
   }
   if (next.pools) {
-    if (!leader.absorbs_pool || fuse.pooled || fuse.channels_first || !tiles(next.pool)) return false;
+    if (!leader.absorbs_pool || fuse.pooled || fuse.channels_first || !tiles_image(next.pool)) return false;
     fuse.pooled = true;
     fuse.pool = next.pool;
     return true;

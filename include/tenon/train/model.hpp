@@ -189,12 +189,14 @@ class Model {
 
   /// The last layer, seen from the loss, whose gradients are finite no more; empty if all are.
   std::string first_non_finite_gradient() const {
-    for (std::size_t i = tensors_.size(); i-- > 0;) {
-      const plan::Tensor& t = tensors_[i];
-      if (t.kind == plan::Tensor::Kind::parameter &&
-          !finite(gradients_.data() + t.offset, static_cast<std::size_t>(t.dims.count())))
-        return "the gradient of " + t.name;
-    }
+    for (std::size_t i = tensors_.size(); i-- > 0;)
+      if (!finite_in(gradients_, tensors_[i])) return "the gradient of " + tensors_[i].name;
+    return {};
+  }
+  /// The first tensor whose values are finite no more; empty if all are.
+  std::string first_non_finite_parameter() const {
+    for (const plan::Tensor& t : tensors_)
+      if (!finite_in(parameters_, t)) return t.name;
     return {};
   }
 
@@ -227,6 +229,11 @@ class Model {
     for (std::size_t i = 0; i < n; ++i)
       if (!std::isfinite(p[i])) return false;
     return true;
+  }
+
+  static bool finite_in(const Buffer<T>& flat, const plan::Tensor& t) {
+    return t.kind != plan::Tensor::Kind::parameter ||
+           finite(flat.data() + t.offset, static_cast<std::size_t>(t.dims.count()));
   }
 
   static int at_least_one(int capacity) {

@@ -19,7 +19,8 @@
 
 namespace tenon {
 
-/// The loss or a gradient is NaN or infinite. The weights are those before the step.
+/// The loss, a gradient or an update is NaN or infinite. The weights are those before the step; where the last update was
+/// a large one, those before that, which are known to give a finite loss.
 class NonFinite : public Error {
  public:
   NonFinite(std::string_view what, std::uint64_t at_step, std::string first_seen_in)
@@ -78,7 +79,8 @@ class Trainer {
   /// Samples of the last batch of an epoch that were left out, because BatchNorm needs more than one value a channel.
   std::uint64_t skipped() const { return skipped_; }
 
-  /// Forward, loss and backward for the batch in model().input(). Throws NonFinite, with the states as they were.
+  /// Forward, loss and backward for the batch in model().input(). Throws NonFinite, with the states as they were, and a
+  /// large update before it taken back.
   LossSums backward(const Target* targets, int batch) {
     if (batch < smallest_batch)
       throw Error("train",
@@ -90,8 +92,14 @@ class Trainer {
     if (!std::isfinite(sums.loss())) {
       model_.restore_states();
       const std::string layer = model_.first_non_finite(batch);
-      throw NonFinite("loss", progress_.step + 1, layer.empty() ? "the loss" : layer);
+      const std::uint64_t step = progress_.step + 1;
+      if (backed_up_) {
+        restore_backup();
+        --progress_.step;
+      }
+      throw NonFinite("loss", step, layer.empty() ? "the loss" : layer);
     }
+    backed_up_ = false;
     return sums;
   }
 
@@ -107,12 +115,21 @@ class Trainer {
     const double norm = std::sqrt(norm2);
     const double scale = options_.clip_norm > 0 && norm > options_.clip_norm ? options_.clip_norm / norm : 1;
     const double lr = learning_rate();
+    // An update of ordinary size cannot overflow. One that might, or that might ruin the weights, is made on probation.
+    const bool large = !(lr * (1 + norm * scale) < 1e3);
+    if (large) back_up();
     for (const Range& r : ranges_) {
       Span<T> states[Optimizer::states > 0 ? Optimizer::states : 1];
       for (int s = 0; s < Optimizer::states; ++s) states[s] = {state_[s].data() + r.begin, r.size};
       optimizer_.update(dev, Span<T>{model_.parameters().data + r.begin, r.size},
                         Span<const T>{model_.gradients().data + r.begin, r.size}, states, lr, scale, progress_.step,
                         r.decay);
+    }
+    if (large && !all_finite(dev, Span<const T>{model_.parameters().data, model_.parameters().size})) {
+      const std::string layer = model_.first_non_finite_parameter();
+      restore_backup();
+      model_.restore_states();
+      throw NonFinite("update", progress_.step + 1, layer.empty() ? "the weights" : layer);
     }
     ++progress_.step;
   }
@@ -124,6 +141,17 @@ class Trainer {
     const LossSums sums = backward(targets, batch);
     update();
     return sums;
+  }
+
+  /// The same for a batch in a view, say of a Tensor.
+  template <int... D>
+  LossSums step(View<const T, Batch, D...> x, const Target* targets) {
+    static_assert((1 * ... * D) == Model::inputs, "tenon::Trainer::step: x holds as many values a sample as the Input");
+    return step(x.data, targets, x.batch);
+  }
+  template <int... D>
+  LossSums step(View<T, Batch, D...> x, const Target* targets) {
+    return step(View<const T, Batch, D...>(x), targets);
   }
 
   /// The rest of the running epoch: all of `data` once, in an order fixed by seed and epoch, the last batch as small as
@@ -192,6 +220,22 @@ class Trainer {
     return 1;
   }();
 
+  // Weights and optimizer as they are before an update of unusual size. Allocated by the first of them, if there is one.
+  void back_up() {
+    if (backup_.empty())
+      for (std::size_t i = 0; i <= state_.size(); ++i) backup_.emplace_back(model_.parameters().size);
+    std::copy(model_.parameters().begin(), model_.parameters().end(), backup_[0].begin());
+    for (std::size_t s = 0; s < state_.size(); ++s)
+      std::copy(state_[s].begin(), state_[s].end(), backup_[s + 1].begin());
+    backed_up_ = true;
+  }
+  void restore_backup() {
+    std::copy(backup_[0].begin(), backup_[0].end(), model_.parameters().begin());
+    for (std::size_t s = 0; s < state_.size(); ++s)
+      std::copy(backup_[s + 1].begin(), backup_[s + 1].end(), state_[s].begin());
+    backed_up_ = false;
+  }
+
   // Neighbours with the same decay are one range; the padding between them holds zeros and stays zero.
   void lay_out_ranges() {
     std::size_t end = model_.parameters().size;
@@ -217,7 +261,8 @@ class Trainer {
   TrainerOptions options_;
   Model& model_;
   std::vector<Target> targets_;
-  std::vector<Buffer<T>> state_;
+  std::vector<Buffer<T>> state_, backup_;  // the optimizer's; parameters and the optimizer's
+  bool backed_up_ = false;                 // the last update was large, and no loss has been seen since
   std::vector<Range> ranges_;
   Progress progress_;
   std::uint64_t skipped_ = 0;

@@ -3,8 +3,9 @@
 //   argmax (B, H', W', O), channels-last whatever the order of y: row * pool.kw + column of the maximum; null: not wanted
 //   dx (B, H, W, C)   dw (O, C / groups, kh, kw)   db (O), from dy as y lies; dy is written over
 // Strategy  see conv2d_plan.hpp for which, and conv2d_{direct,winograd,sparse}.hpp for each. Weights are packed once a step.
-// Cost      2 B oh ow O K operations each, K = kh kw C / groups, or fewer. A worker's scratch holds a band of an image,
-//           some 256 KiB at most but for very wide ones; the workspace at most 16 dw.
+// Cost      2 B oh ow O K operations each, K = kh kw C / groups, the outputs of a group rounded up to 16; or fewer. A
+//           worker's scratch holds a band of an image, 256 to 512 KiB of it, and blocks that grow with the channels (2.4 MB
+//           at 512); the workspace 4 to 16 partial dw in the strategy's layout, and the weights as dx wants them.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -103,7 +103,7 @@ void conv2d_backward_image(const Cpu& dev, const ConvDims& d, const Fuse& f, con
         avx2::winograd_weight_gradient(d, rows, room.frame, dz, WinogradGradientRoom(d, more), dw);
     }
 #endif
-    if (by != WeightGradient::runs) {
+    if (by != WeightGradient::runs && (dx || (dw && by == WeightGradient::panels))) {
       if (f.pooled) {
         std::fill_n(room.dz, static_cast<std::size_t>(rows * ow * d.o), T(0));
         max_pool_gradient(dev, PoolDims{d.o, rows, ow, f.pool}, places, dz, room.dz);

@@ -4,7 +4,7 @@
 //   input gradient   the patches of dx += dz w, added where X was read
 // Strategy  AVX2: tiles of 6 x 16 read X in place through the two tables, pixels and outputs in registers, so K is never
 //           cut and nothing is unrolled into memory. Portable: blocks of 32 rows of X are made, then Eigen's tiles.
-// Cost      2 n o K operations each; 0.9 of the FMA peak at K = 288 (bench/kernels/conv2d.cpp).
+// Cost      2 n o K operations each, o rounded up to 16 a group; 0.9 of the FMA peak at K = 288 (bench/kernels/conv2d.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 

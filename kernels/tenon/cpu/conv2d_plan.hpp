@@ -24,7 +24,7 @@ constexpr long long band_values(const ConvDims& d) {
          (static_cast<long long>(s.ow) * d.o + static_cast<long long>(d.window.sh) * s.frame_w * d.c);
 }
 
-/// Forward: 256 KiB; of a small batch also no more than 2^16 vector operations (20 us), so that there is work for several
+/// Forward: 256 to 512 KiB; of a small batch also no more than 2^17 vector operations (40 us), so that there is work for several
 /// threads. With AVX2 every result is one sum by itself, so that its bits do not depend on this.
 constexpr ConvBands forward_bands(const ConvDims& d, const Fuse& f, int batch) {
   const ConvSizes s(d);
@@ -32,7 +32,8 @@ constexpr ConvBands forward_bands(const ConvDims& d, const Fuse& f, int batch) {
   return ConvBands(d, f, std::max(band_values(d) >> 16, batch < 16 ? operations >> 16 : 1));
 }
 
-/// Backward: 256 KiB; or, where lists of nonzeros read the frame at random, a frame of 40 KiB, most of the first cache.
+/// Backward: 256 to 512 KiB; or, where lists of nonzeros read the frame at random, a frame of 40 KiB: most of what is read
+/// again then comes from a first cache of 32 or 48 KiB.
 constexpr ConvBands backward_bands(const ConvDims& d, const Fuse& f) {
   const long long frame = static_cast<long long>(frame_size(d, d.oh()));
   return ConvBands(d, f, std::max(band_values(d) >> 16, conv2d_is_sparse(d, f) ? ceil_div(frame, 10240LL) : 1));
@@ -48,11 +49,6 @@ constexpr ConvDims input_gradient_dims(const ConvDims& d) {
   const Window& w = d.window;
   return {d.o, d.oh(),   d.ow(),
           d.c, d.groups, {w.kh, w.kw, 1, 1, w.dh * (w.kh - 1) - w.ph, w.dw * (w.kw - 1) - w.pw, w.dh, w.dw}};
-}
-
-/// Windows that neither overlap nor reach outside.
-constexpr bool tiles_image(const Window& w) {
-  return w.kh == w.sh && w.kw == w.sw && w.ph == 0 && w.pw == 0 && w.dh == 1 && w.dw == 1;
 }
 
 constexpr std::size_t conv2d_panels(const ConvDims& d) {
@@ -134,8 +130,8 @@ constexpr std::size_t forward_scratch(const ConvDims& d, const Fuse& f) {
 /// A worker's scratch of backward, for a band of `rows` rows; behind it lies that of the strategy.
 template <class T>
 struct BackwardRoom {
-  T* frame;   // rows of x in their padding
-  T* dframe;  // and of dx
+  T* frame;   // rows of x in their padding, and what Winograd's tiles overrun: a row and a pixel
+  T* dframe;  // and of dx, and the row below the last window where the stride is larger than the kernel
   T* pooled;  // dz (pixels of y, o), channels-last
   T* dz;      // the same spread over the windows, (rows, ow, o)
   T* block;   // rows of X

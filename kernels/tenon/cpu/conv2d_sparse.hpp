@@ -4,7 +4,8 @@
 // Strategy  lists of what is not zero: for dw one of each output (where its patch of x begins, g), for dx one of each
 //           position (which output, g). The values under one row of the kernel lie together in the frame, a run of
 //           kw * c; up to 12 vectors of one or more runs stay in registers while a list is gone through.
-// Fits      groups = 1, no horizontal dilation.
+// Fits      groups = 1, no horizontal dilation. Zeros are never multiplied: a NaN in x or w does not show where the gradient
+//           is zero. A gradient that is not finite also reaches what lies right of its patch in dx, to the last vector's end.
 // Bound     two loads a cycle: one of a run for every FMA. 2 nonzeros * kh * kw * c operations each, a quarter of the dense
 //           ones after a 2 x 2 pool, and less by the share of zeros.
 // SPDX-License-Identifier: MIT
@@ -12,6 +13,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
@@ -86,7 +88,7 @@ TENON_AVX2_INLINE unsigned nonzeros(__m256 g) {
 }
 
 /// One list an output. g and at (outputs, pixels), rows `row` apart, row a multiple of 8 and padded with zeros.
-TENON_AVX2 inline void list_by_output(const float* g, const int* at, int outputs, int row, const SparseLists& lists) {
+TENON_AVX2 inline void list_by_output(const float* g, const float* at, int outputs, int row, const SparseLists& lists) {
   int count = 0;
   for (int o = 0; o < outputs; ++o, g += row, at += row) {
     lists.begin[o] = count;
@@ -211,8 +213,9 @@ TENON_AVX2 void gather_kernel(const SparseLists& lists, int count, int kh, int s
 }
 
 /// to (pixels, outputs) = where the patch of each maximum begins: base[pixel] + shift[place]. shift holds 8 at least.
+/// The numbers are ints, but lie in floats: so transpose() takes them.
 TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base, const int* shift, int pixels,
-                                     int outputs, int positions, int* to) {
+                                     int outputs, int positions, float* to) {
   const __m256i few = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(shift));
   for (int p = 0; p < pixels; ++p, place += outputs, to += outputs) {
     int o = 0;
@@ -220,7 +223,7 @@ TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base,
       const __m256i at = _mm256_permutevar8x32_epi32(few, load_bytes(place + o, Whole{}));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + o), _mm256_add_epi32(at, _mm256_set1_epi32(base[p])));
     }
-    for (; o < outputs; ++o) to[o] = base[p] + shift[place[o]];
+    for (; o < outputs; ++o) to[o] = std::bit_cast<float>(base[p] + shift[place[o]]);
   }
 }
 
@@ -230,7 +233,7 @@ TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base,
 /// A worker's scratch for a band of `pixels` pooled pixels.
 struct SparseRoom {
   int *base, *shift, *target;  // where a pixel's window begins in the frame, a position's shift, both together
-  int *at, *at_turned;         // (pixels, o) and (o, pixels up to a multiple of 8)
+  float *at, *at_turned;       // ints as floats: (pixels, o) and (o, pixels up to a multiple of 8)
   float* turned;               // g, likewise
   SparseLists lists;
 
@@ -238,8 +241,8 @@ struct SparseRoom {
       : base(s.take<int>(static_cast<std::size_t>(pixels))),
         shift(s.take<int>(static_cast<std::size_t>(f.pool.kh * f.pool.kw) + 8)),
         target(s.take<int>(static_cast<std::size_t>(pixels * f.pool.kh * f.pool.kw))),
-        at(s.take<int>(static_cast<std::size_t>(pixels * d.o))),
-        at_turned(s.take<int>(static_cast<std::size_t>(round_up(pixels, 8) * d.o))),
+        at(s.take<float>(static_cast<std::size_t>(pixels * d.o))),
+        at_turned(s.take<float>(static_cast<std::size_t>(round_up(pixels, 8) * d.o))),
         turned(s.take<float>(static_cast<std::size_t>(round_up(pixels, 8) * d.o))),
         lists{s.take<int>(static_cast<std::size_t>(std::max(d.o, pixels * f.pool.kh * f.pool.kw) + 1)),
               s.take<int>(static_cast<std::size_t>(pixels * d.o) + SparseLists::slack),
@@ -269,8 +272,7 @@ TENON_AVX2 void sparse_gradients(const ConvDims& d, const Fuse& f, int rows, int
     for (int o = 0; o < d.o && pixels < turned_row; ++o)
       for (int p = pixels; p < turned_row; ++p) room.turned[o * turned_row + p] = 0;
     transpose(g, pixels, d.o, d.o, room.turned, turned_row, false);
-    transpose(reinterpret_cast<const float*>(room.at), pixels, d.o, d.o, reinterpret_cast<float*>(room.at_turned),
-              turned_row, false);
+    transpose(room.at, pixels, d.o, d.o, room.at_turned, turned_row, false);
     list_by_output(room.turned, room.at_turned, d.o, turned_row, room.lists);
     gather_kernel<Tile.rows, Tile.last_rows, Tile.vectors>(room.lists, d.o, w.kh, runs.segments, frame, down, dw,
                                                            d.o * padded, Stride{padded});

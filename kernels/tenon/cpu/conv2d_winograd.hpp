@@ -5,7 +5,8 @@
 //           results stay in the first cache until they are turned into pixels, which a 2 x 2 pool takes from registers.
 // Fits      float, AVX2, groups = 1, no dilation, at least 8 inputs and 16 outputs. Errors are about twice those of the
 //           direct sum (all factors of G are halves). A NaN or an infinity reaches all 4 results of a tile.
-// Cost      2 * 4 n o c operations for n pixels (the direct way 2 * 9), and n (8 c + 10 o) additions.
+// Cost      2 * 4 n o c operations for n pixels (the direct way 2 * 9), and n (8 c + 7 o) additions. The gradient of the weights:
+//           the same products over the tiles instead of the inputs, blocks of 48 tiles whose Z = A dz A^T is made beside V.
 // Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -289,8 +290,8 @@ TENON_AVX2 inline void winograd_weight_gradient(const ConvDims& d, int rows, con
           for (int i = 0; i < 2; ++i) {
             TENON_UNROLL
             for (int j = 0; j < 2; ++j) {
-              const float* const from = dz + (static_cast<std::ptrdiff_t>(y + i) * ow + x + j) * d.o + channel;
-              z[i][j] = y + i < rows && x + j < ow ? load(from, live) : _mm256_setzero_ps();
+              const std::ptrdiff_t at = (static_cast<std::ptrdiff_t>(y + i) * ow + x + j) * d.o + channel;
+              z[i][j] = y + i < rows && x + j < ow ? load(dz + at, live) : _mm256_setzero_ps();
             }
           }
           winograd_gradient(z, room.z + t * panel + half, z_position);
