@@ -12,13 +12,23 @@ TRAIN_FLAGS ?=
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
 
+# In the environment, because both programs must know them.
+train: export TENON_DATA := $(or $(TENON_DATA),fashion-mnist)
+train: export TENON_OUT := $(or $(TENON_OUT),model.safetensors)
+train: export TENON_METRICS := $(or $(TENON_METRICS),model.jsonl)
+train: export TENON_JSON := $(or $(TENON_JSON),report.json)
+train: export TENON_REPORT := $(or $(TENON_REPORT),report.html)
 train:  ## train a convolutional network on Fashion-MNIST, evaluate it, write a report
+	$(if $(filter --data --data=% --out --out=% --metrics --metrics=%,$(TRAIN_FLAGS)),\
+	  $(error expected --data, --out and --metrics as TENON_DATA, TENON_OUT and TENON_METRICS, got TRAIN_FLAGS=$(TRAIN_FLAGS)))
 	@tools/setup train
-	@[ -d /usr/share/datasets/fashion-mnist ] || tools/fetch-data fashion-mnist
+	@case "$$TENON_DATA" in \
+	  fashion-mnist | mnist) tools/find-data "$$TENON_DATA" >/dev/null || tools/fetch-data "$$TENON_DATA" ;; \
+	esac
 	@cmake --preset cpu -DTENON_TESTS=OFF
 	@cmake --build --preset cpu --target tenon-train tenon-evaluate
-	TENON_METRICS=model.jsonl $(BIN)/tenon-train $(TRAIN_FLAGS)
-	$(BIN)/tenon-evaluate model.safetensors --json report.json --report report.html
+	$(BIN)/tenon-train $(TRAIN_FLAGS)
+	$(BIN)/tenon-evaluate "$$TENON_OUT"
 
 test:  ## build and run the tests (with CI set, warnings are errors, and what fails by timing gets a second try)
 	@tools/setup test

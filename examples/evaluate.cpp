@@ -78,8 +78,8 @@ program::ModelInfo model_info(const Options& o, const SafeTensors& file, std::ve
   info.classes = std::move(classes);
   info.take(file.metadata(), file.where());
   const auto says = [&](const char* key) { return file.metadata().count(key) > 0; };
-  const auto refuse = [&](const std::string& flag, const std::string& value) {
-    throw UsageError(flag + " " + value + " as in the file", in_quotes(o.text(flag)), file.where());
+  const auto refuse = [&](const char* flag, const std::string& value) {
+    throw UsageError(o.name(flag) + " " + value + " as in the file", in_quotes(o.text(flag)), file.where());
   };
   if (o.given("--model")) {
     const std::string& model = o.one_of("--model", {"mlp", "lenet", "cnn", "resnet"});
@@ -111,17 +111,8 @@ template <class Net>
 Outputs predict(const SafeTensors& file, const ImageSet& set, const program::ModelInfo& info, Cpu cpu) {
   static_assert(Net::output.count() == program::classes);
   Outputs out;
-  const auto tensors = plan::tensors<Net>();
-  for (const plan::Tensor& t : tensors)
+  for (const plan::Tensor& t : plan::tensors<Net>())
     if (t.kind == plan::Tensor::Kind::parameter) out.parameters += t.dims.count();
-  for (const TensorInfo& found : file.tensors()) {
-    const bool known =
-        std::any_of(tensors.begin(), tensors.end(), [&](const plan::Tensor& t) { return t.name == found.name; });
-    if (!known && !found.name.starts_with("optimizer."))  // which a checkpoint holds besides the model
-      throw Error("load_model",
-                  "expected the tensors of " + info.model + " alone, got " + in_quotes(found.name) + " as well",
-                  file.where());
-  }
 
   constexpr int capacity = 256;
   const ImageData data(set, {info.mean, info.deviation});
@@ -272,12 +263,14 @@ int evaluate(int argc, char** argv) {
   if (!options.parse(argc, argv)) return 0;
   const std::string images = options.text("--images"), labels = options.text("--labels");
   const bool labelled = images.empty() || !labels.empty();
-  if (images.empty() && !labels.empty()) throw UsageError("--images with --labels", "none");
-  if (!labelled && !options.text("--report").empty()) throw UsageError("--labels for a --report", "none");
+  if (options.text("MODEL").empty()) options.refuse("MODEL", "to be a file");
+  if (images.empty() && !labels.empty()) throw UsageError("--images with " + options.name("--labels"), "none");
+  if (!labelled && !options.text("--report").empty())
+    throw UsageError("--labels for a " + options.name("--report"), "none");
   const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
   program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
-  for (const char* flag : {"--predictions", "--json", "--report"})
-    if (options.text(flag) == options.text("MODEL")) options.refuse(flag, "to be another file than MODEL");
+  options.require_separate_files({"--predictions", "--json", "--report"},
+                                 {"MODEL", "--images", "--labels", "--metrics"});
   const Output predictions(options.text("--predictions")), json(options.text("--json")),
       report(options.text("--report"));
 
@@ -302,7 +295,11 @@ int evaluate(int argc, char** argv) {
                     " x " + std::to_string(set.width),
                 choice.folder);
   std::vector<program::EpochMetrics> epochs;
-  std::string metrics = options.text("--metrics"), note;
+  std::string metrics = options.text("--metrics");
+  std::vector<std::string> notes;
+  if (!images.empty() && options.given("--data"))
+    notes.push_back(options.name("--data") + " is not used, because " + options.name("--images") + " is given");
+  if (!report && !metrics.empty()) notes.push_back(options.name("--metrics") + " is not used without --report");
   if (report && !metrics.empty()) {
     epochs = read_metrics(metrics);
   } else if (report && path_kind(metrics_beside(file.where())) == PathKind::file) {
@@ -310,7 +307,7 @@ int evaluate(int argc, char** argv) {
     try {
       epochs = read_metrics(metrics);
     } catch (const Error& e) {  // a file that nobody named is no reason to fail
-      note = e.what();
+      notes.push_back(std::string("no curves: ") + e.what());
     }
   }
   program::stop_if_asked();
@@ -323,7 +320,7 @@ int evaluate(int argc, char** argv) {
               choice.folder.c_str());
   std::printf("model   %s (%s), input (pixel / 255 - %s) / %s\n", info.model.c_str(), file.where().c_str(),
               program::decimal(info.mean).c_str(), program::decimal(info.deviation).c_str());
-  if (!note.empty()) std::printf("note    no curves: %s\n", note.c_str());
+  for (const std::string& note : notes) std::printf("note    %s\n", note.c_str());
   std::printf("device  cpu, %d thread%s, isa %s\n", cpu.threads(), cpu.threads() == 1 ? "" : "s", name(cpu.isa()));
   std::fflush(stdout);
 

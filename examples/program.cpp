@@ -2,13 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include "program.hpp"
 
+#include <fcntl.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
 #include <csignal>
@@ -17,6 +17,7 @@
 #include <cstring>
 #include <new>
 #include <tenon/core/config.hpp>
+#include <tenon/core/os.hpp>
 #include <tenon/data/images.hpp>
 #include <tenon/io/text.hpp>
 
@@ -53,15 +54,26 @@ void complain(const char* name, std::string message) {
   std::fprintf(stderr, "%s: %s\n", name, message.c_str());
 }
 
+// A standard stream that the parent closed would be the next file opened, and what is printed would land there. What
+// takes its place cannot be written to, so that printing fails.
+void occupy_standard_streams() {
+  int fd;
+  do fd = ::open("/dev/null", O_RDONLY);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) ::close(fd);
+}
+
 }  // namespace
 
 // --- errors and the exit status ---------------------------------------------------------------------------------------
 
 int run(const char* name, int (*body)(int argc, char** argv), int argc, char** argv) {
+  occupy_standard_streams();
   try {
     const int status = body(argc, argv);
-    if (std::fflush(stdout) == 0 || status != 0) return status;
-    complain(name, "[write] expected an open standard output, got \"" + std::string(std::strerror(errno)) + "\"");
+    // Lines are flushed as they come, so what failed may be long ago: only the stream remembers.
+    if ((std::fflush(stdout) == 0 && !std::ferror(stdout)) || status != 0) return status;
+    complain(name, "[write] expected a standard output that takes all lines, got one that is full or closed");
     return 1;
   } catch (const UsageError& e) {
     complain(name, e.what());
@@ -123,9 +135,6 @@ struct Options::Option {
   const char* source = "";  // how the user gave it: "flag", "variable", or "" for not at all
   std::string typed;        // CLI11 writes here
   bool switched = false;
-
-  // "--batch", or "--batch (TENON_BATCH)" where the value came from there.
-  std::string name() const { return *source == 'v' ? flag + " (" + variable + ")" : flag; }
 };
 
 Options::Options(std::string name, std::string about) : program_(std::move(name)), about_(std::move(about)) {}
@@ -273,9 +282,25 @@ const std::string& Options::one_of(std::string_view flag, std::initializer_list<
   refuse(flag, list);
 }
 
-void Options::refuse(std::string_view flag, std::string_view expected) const {
+std::string Options::name(std::string_view flag) const {
   const Option& o = find(flag);
-  throw UsageError(o.name() + " " + std::string(expected), tenon::in_quotes(o.value));
+  return *o.source == 'v' ? o.flag + " (" + o.variable + ")" : o.flag;
+}
+
+void Options::require_separate_files(std::initializer_list<const char*> written,
+                                     std::initializer_list<const char*> read) const {
+  const auto require = [&](const char* flag, const char* other) {
+    if (!text(flag).empty() && !text(other).empty() && tenon::same_file(text(flag), text(other)))
+      refuse(flag, "to be another file than " + name(other));
+  };
+  for (auto flag = written.begin(); flag != written.end(); ++flag) {
+    for (auto other = flag + 1; other != written.end(); ++other) require(*flag, *other);
+    for (const char* other : read) require(*flag, other);
+  }
+}
+
+void Options::refuse(std::string_view flag, std::string_view expected) const {
+  throw UsageError(name(flag) + " " + std::string(expected), tenon::in_quotes(text(flag)));
 }
 
 void require_cpu(const std::string& device) {

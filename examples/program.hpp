@@ -98,6 +98,14 @@ class Options {
   double positive(std::string_view flag) const;  // finite and above 0
   const std::string& one_of(std::string_view flag, std::initializer_list<std::string_view> choices) const;
 
+  /// As messages name it: "--batch", or "--batch (TENON_BATCH)" where the value comes from there.
+  std::string name(std::string_view flag) const;
+
+  /// Refuses to write what would be lost: each file of `written` must be another than the rest of them and than those of
+  /// `read`. No value names no file.
+  void require_separate_files(std::initializer_list<const char*> written,
+                              std::initializer_list<const char*> read) const;
+
   /// For values that only the program can judge: "expected --augment EXPECTED, got "VALUE"".
   [[noreturn]] void refuse(std::string_view flag, std::string_view expected) const;
 

@@ -28,6 +28,8 @@ using program::UsageError;
 
 namespace {
 
+std::string with_s(std::uint64_t n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
+
 // --- options ----------------------------------------------------------------------------------------------------------
 
 Options options_of_train() {
@@ -151,9 +153,37 @@ Course resumed_course(Options& o, const SafeTensors& checkpoint) {
   const Metadata mine = course.to_metadata();
   for (const char* flag : given)
     if (mine.at(Course::key(flag)) != theirs.text(flag))
-      throw UsageError(std::string(flag) + " " + theirs.text(flag) + " as in the checkpoint",
-                       mine.at(Course::key(flag)), checkpoint.where());
+      throw UsageError(o.name(flag) + " " + theirs.text(flag) + " as in the checkpoint", mine.at(Course::key(flag)),
+                       checkpoint.where());
   return course;
+}
+
+// A place that a training of `epochs` times `images`, `batch` a step, comes by; any other would train too much or too
+// little, at other learning rates.
+void check_progress(const Progress& p, std::uint64_t images, std::uint64_t batch, std::uint64_t epochs,
+                    const std::string& where) {
+  const auto require = [&](bool holds, const std::string& expected, const std::string& got) {
+    if (!holds) throw Error("resume", "expected " + expected + ", got " + got, where);
+  };
+  const auto text = [](std::uint64_t n) { return std::to_string(n); };
+  require(p.epoch < epochs || (p.epoch == epochs && p.position == 0),
+          "a place in a training of " + with_s(epochs, "epoch"),
+          with_s(p.epoch, "epoch") + " and " + with_s(p.position, "image"));
+  require(p.position <= images && (p.position % batch == 0 || p.position == images),
+          "a place between batches of " + text(batch) + " in an epoch of " + with_s(images, "image"),
+          "image " + text(p.position));
+  // A last batch of one image may have been left out of each epoch.
+  const auto steps_in = [&](std::uint64_t n) { return (n + batch - 1) / batch; };
+  const std::uint64_t most = p.epoch * steps_in(images) + steps_in(p.position);
+  require(p.step <= most && p.step + (images % batch == 1 ? p.epoch : 0) >= most,
+          "step " + text(most) + " after " + with_s(p.epoch, "epoch") + " and " + with_s(p.position, "image"),
+          "step " + text(p.step));
+  const auto is_sum = [](double x) { return std::isfinite(x) && x >= 0; };
+  require(is_sum(p.sums.loss_sum) && is_sum(p.sums.weight_sum) && p.sums.correct >= 0 &&
+              p.sums.correct <= p.sums.count && static_cast<std::uint64_t>(p.sums.count) <= images,
+          "sums of losses, weights and right answers over at most " + with_s(images, "image"),
+          program::decimal(p.sums.loss_sum) + ", " + program::decimal(p.sums.weight_sum) + " and " +
+              std::to_string(p.sums.correct) + " of " + std::to_string(p.sums.count));
 }
 
 // --- data -------------------------------------------------------------------------------------------------------------
@@ -181,8 +211,6 @@ void unpack(const std::string& folder, const ImageFolder& data) {
   std::printf("wrote %d training and %d test images with their labels into %s\n", data.train.count, data.test.count,
               folder.c_str());
 }
-
-std::string with_s(std::uint64_t n, const char* what) { return std::to_string(n) + " " + what + (n == 1 ? "" : "s"); }
 
 // --- metrics ----------------------------------------------------------------------------------------------------------
 
@@ -243,9 +271,14 @@ int train(int argc, char** argv) {
   Options options = options_of_train();
   if (!options.parse(argc, argv)) return 0;
   const std::string out = options.text("--out");
-  const std::string checkpoint =
-      options.text("--checkpoint").empty() ? out + ".checkpoint" : options.text("--checkpoint");
-  if (out.empty() || out == checkpoint) options.refuse("--out", "to be a file, and not that of --checkpoint");
+  if (out.empty()) options.refuse("--out", "to be a file");
+  if (options.text("--checkpoint").empty()) options.set("--checkpoint", out + ".checkpoint");
+  const std::string checkpoint = options.text("--checkpoint");
+  const bool automatic = options.text("--resume") == "auto";
+  if (automatic) options.set("--resume", path_kind(checkpoint) == PathKind::none ? "" : checkpoint);
+  const std::string resume = options.text("--resume");
+  options.require_separate_files({"--out", "--checkpoint", "--metrics"}, {});
+  options.require_separate_files({"--out", "--metrics"}, {"--resume"});  // which --checkpoint may well be
   const std::uint64_t every = options.text("--checkpoint-every").empty()
                                   ? 0
                                   : static_cast<std::uint64_t>(options.whole("--checkpoint-every", 1));
@@ -254,8 +287,6 @@ int train(int argc, char** argv) {
   program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
 
   std::optional<SafeTensors> resumed;
-  std::string resume = options.text("--resume");
-  if (resume == "auto") resume = path_kind(checkpoint) == PathKind::none ? "" : checkpoint;
   if (!resume.empty()) {
     resumed.emplace(SafeTensors::open(resume));
     check_format(*resumed);
@@ -325,11 +356,8 @@ int train(int argc, char** argv) {
 
   if (resumed) {
     training->load_checkpoint(*resumed);
-    if (progress.position > data.size())
-      throw Error("resume",
-                  "expected a place in an epoch of " + std::to_string(data.size()) + " images, got image " +
-                      std::to_string(progress.position),
-                  resume);
+    check_progress(progress, data.size(), static_cast<std::uint64_t>(capacity),
+                   static_cast<std::uint64_t>(course.epochs), resume);
     bar.say("resume  from step " + std::to_string(progress.step) + " of " + std::to_string(steps) + " (" + resume +
             ")");
     for (const auto& [key, now] : {std::pair<std::string, std::string>{"device", device}, {"isa", isa}})
@@ -338,7 +366,7 @@ int train(int argc, char** argv) {
                 " now: bits differ from here on");
     metrics.keep(progress.epoch);
     resumed.reset();
-  } else if (options.text("--resume") == "auto") {
+  } else if (automatic) {
     bar.say("resume  no " + checkpoint + " yet, so from the start");
   }
   metrics.write();
@@ -362,6 +390,13 @@ int train(int argc, char** argv) {
   };
 
   LossSums tested;
+  // Finite weights may be so large that outputs are not: such a model, and the checkpoint it came with, replace no other.
+  const auto require_finite_loss = [&] {
+    if (std::isfinite(tested.loss())) return;
+    bar.clear();
+    throw program::Failure(std::string(NonFinite("test loss", progress.step, "the evaluation after it").what()) +
+                           "; nothing was saved after it");
+  };
   bool noted = false;
   while (progress.epoch < static_cast<std::uint32_t>(course.epochs)) {
     if (progress.position == 0) progress.sums = {};
@@ -398,6 +433,7 @@ int train(int argc, char** argv) {
       progress = last;  // the epoch's end, with its evaluation, is still to come
       interrupt();
     }
+    require_finite_loss();
     char speed[64];
     std::snprintf(speed, sizeof speed, "  %.0f images/s  %.1f s", rate, seconds);
     bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " +
@@ -408,6 +444,7 @@ int train(int argc, char** argv) {
   if (tested.count == 0) {  // resumed at the end
     tested = training->evaluate(test, go_on);
     if (!go_on()) interrupt();
+    require_finite_loss();
   }
   training->save_model(out_file, model_metadata);
   bar.say("saved   " + out + " and " + checkpoint + "; test accuracy " + four_digits(tested.accuracy()));

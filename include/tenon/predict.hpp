@@ -24,7 +24,8 @@ class Weights {
  public:
   using Shared = std::shared_ptr<const Weights>;
 
-  /// From a safetensors file made by tenon, or by PyTorch from the same layers in nn.Sequential.
+  /// From a safetensors file made by tenon, or by PyTorch from the same layers in nn.Sequential. It holds the tensors of
+  /// this network and no others, but for a checkpoint's of the optimizer.
   static Shared load(const std::string& path) { return Shared(new Weights(SafeTensors::open(path))); }
   static Shared load(const SafeTensors& file) { return Shared(new Weights(file)); }
   /// From the bytes of such a file; they are copied. `where` names them in errors.
@@ -45,7 +46,9 @@ class Weights {
         states_(P::memory.states),
         packed_(P::memory.packed) {
     std::vector<long long> counters(P::memory.counters);
-    read_tensors<float>(file, plan::tensors<Net>(), {parameters_.data(), states_.data(), counters.data()}, false);
+    const std::string besides = "optimizer.";  // what a checkpoint holds besides the model
+    read_tensors<float>(file, plan::tensors<Net>(), {parameters_.data(), states_.data(), counters.data()},
+                        std::span(&besides, 1));
     Device dev;
     plan::Context<Device, float> c;
     c.dev = &dev;

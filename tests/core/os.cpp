@@ -90,6 +90,49 @@ TEST_CASE("cgroup limits are found, rounded up, the least of all levels") {
   }
 }
 
+TEST_CASE("same_file knows a file under any of its names, and one that is still to be made") {
+  const Folder folder;
+  put(folder / "d/f", "x");
+  put(folder / "g", "x");
+  REQUIRE(::symlink("d/f", (folder / "link").c_str()) == 0);
+  REQUIRE(::symlink("d", (folder / "dlink").c_str()) == 0);
+  REQUIRE(::link((folder / "d/f").c_str(), (folder / "hard").c_str()) == 0);
+  for (const char* name : {"d/f", "./d/f", "d//f", "link", "dlink/f", "hard"}) {
+    CAPTURE(name);
+    CHECK(same_file(folder / "d/f", folder / name));
+    CHECK_FALSE(same_file(folder / "g", folder / name));
+    CHECK_FALSE(same_file(folder / "new", folder / name));
+  }
+  CHECK(same_file(folder / "d/new", folder / "dlink/new"));
+  CHECK_FALSE(same_file(folder / "d/new", folder / "new"));
+  CHECK_FALSE(same_file(folder / "d/new", folder / "d/newer"));
+  CHECK_FALSE(same_file(folder / "none/new", folder / "nowhere/new"));
+  CHECK(in_child([&] {
+          const bool moved = ::chdir(folder.path().c_str()) == 0;
+          return std::string(moved && same_file("new", "./new") && same_file("g", folder / "g") ? "same" : "other");
+        }) == "same");
+}
+
+TEST_CASE("folder_problem says what is in the way") {
+  const Folder folder;
+  put(folder / "locked/inner/f", "x");
+  CHECK(folder_problem(folder.path()).empty());
+  CHECK(folder_problem(folder / "locked/").empty());
+  CHECK(folder_problem(folder / "none") == "no such folder");
+  CHECK(folder_problem("") == "no such folder");
+  CHECK(folder_problem(folder / "locked/inner/f") == "a file");
+  ::chmod((folder / "locked").c_str(), 0);
+  const auto as_nobody = [](const std::string& path) {
+    return in_child([&] {
+      become_nobody();
+      return folder_problem(path);
+    });
+  };
+  CHECK(as_nobody(folder / "locked") == "\"Permission denied\"");
+  CHECK(as_nobody(folder / "locked/inner") == "\"Permission denied\"");
+  ::chmod((folder / "locked").c_str(), 0755);
+}
+
 TEST_CASE("read_file gives the bytes") {
   const Folder folder;
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{65536}, std::size_t{1000003}}) {

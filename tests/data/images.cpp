@@ -76,6 +76,16 @@ TEST_CASE("images: a folder in any spelling, plain or gzip, told by content") {
     make_folder(folder.path(), "-images.idx3-ubyte", "-labels.idx1-ubyte");
     check(decode_nothing);
   }
+  SECTION("folders of the other spelling beside the files, as archives unpack") {
+    make_folder(folder.path(), "-images.idx3-ubyte", "-labels.idx1-ubyte");
+    for (const char* name :
+         {"train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"})
+      put(folder / (std::string(name) + "/" + name), "not read");
+    check(decode_nothing);
+    CHECK(detail::has_idx_files(folder.path()));
+    std::filesystem::remove(folder / "t10k-labels.idx1-ubyte");
+    CHECK_FALSE(detail::has_idx_files(folder.path()));
+  }
   SECTION("gzip") {
     make_folder(folder.path());
     for (const char* part : {"train", "t10k"})
@@ -101,8 +111,7 @@ TEST_CASE("images: a folder that is none, or lacks a file") {
         "[load_image_folder] expected t10k-labels-idx1-ubyte or t10k-labels-idx1-ubyte.gz, got neither (" +
             folder / "d" + ")");
   CHECK(refusal(folder / "none") ==
-        "[load_image_folder] expected a folder with four IDX files, got nothing of that name (" + folder / "none" +
-            ")");
+        "[load_image_folder] expected a folder with four IDX files, got no such folder (" + folder / "none" + ")");
   put(folder / "f", "");
   CHECK_THAT(refusal(folder / "f"), ContainsSubstring("got a file"));
   std::filesystem::create_directory(folder / "d/t10k-labels-idx1-ubyte");

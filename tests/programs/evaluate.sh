@@ -97,13 +97,15 @@ same r.json e.json
 TENON_DATA=nowhere TENON_THREADS=many succeed "$evaluate" model.safetensors --data data --threads 1
 has "$out" '^device  cpu, 1 thread,'
 
+# --- what is given and not used is told
+TENON_METRICS=nowhere.jsonl succeed "$evaluate" model.safetensors --data nowhere --images pictures
+has "$out" '^note    --data is not used, because --images is given$'
+has "$out" '^note    --metrics \(TENON_METRICS\) is not used without --report$'
+succeed "$evaluate" model.safetensors --images pictures
+grep -q '^note' "$out" && fail "a note without reason: $(cat "$out")"
+
 # --- a file made elsewhere: the flags say what it does not, and the numbers are the same
-{
-  head -c 8 model.safetensors | od -An -tu8 | tr -d ' ' >size
-  head -c $((8 + $(cat size))) model.safetensors | tail -c +9 | sed -E 's/"__metadata__":\{[^}]*\},//' >header
-  printf '\\x%02x' $(($(wc -c <header) & 255)) $(($(wc -c <header) >> 8)) 0 0 0 0 0 0
-} >length
-{ printf "$(cat length)"; cat header; tail -c +$((9 + $(cat size))) model.safetensors; } >theirs.safetensors
+with_header model.safetensors 's/"__metadata__":\{[^}]*\},//' >theirs.safetensors
 read -r mean std < <(sed -nE 's/^model .*255 - ([0-9.]+)\) \/ ([0-9.]+)$/\1 \2/p' "$out")
 succeed "$evaluate" theirs.safetensors --data data --model mlp --mean "$mean" --std "$std" --predictions q.csv
 same p.csv q.csv

@@ -15,6 +15,7 @@ no() {
 
 # --- what cannot be asked for
 expect 2 '\[usage\] expected a MODEL .*, got none$' "$evaluate"
+no 2 '\[usage\] expected MODEL to be a file, got ""$' ''
 no 2 '\[usage\] expected .*, got "--bogus"$' m --bogus
 no 2 '\[usage\] expected .*, got "second"$' m second
 no 2 '\[usage\] expected --threads to be a whole number from 0 .*, got "-1"$' m --data data --threads -1
@@ -22,12 +23,14 @@ no 2 '\[usage\] expected --device .*, got "gpu"$' m --data data --device gpu
 no 1 '\[device\] expected a build with CUDA .*use --device cpu$' m --data data --device cuda
 no 2 '\[usage\] expected --images with --labels, got none$' m --labels $labels
 no 2 '\[usage\] expected --labels for a --report, got none$' m --images $images --report r.html
-expect 2 '\[usage\] expected --report to be another file than MODEL, got "m"$' "$evaluate" m --data data --report m
 no 2 '\[usage\] expected --model to be mlp, lenet, cnn or resnet, got "vgg"$' m --data data --model vgg
 no 2 '\[usage\] expected --model mlp as in the file, got "cnn" \(m\)$' m --data data --model cnn
+TENON_MODEL=cnn no 2 '\[usage\] expected --model \(TENON_MODEL\) mlp as in the file, got "cnn" \(m\)$' m --data data
 no 2 '\[usage\] expected --mean 0\.[0-9]+ as in the file, got "0.5" \(m\)$' m --data data --mean 0.5
 no 2 '\[usage\] expected --std to be a number above 0, got "0"$' m --data data --std 0
 no 2 '\[usage\] expected --mean to be a finite number, got "nan"$' m --data data --mean nan
+TENON_LABELS=$labels no 2 '\[usage\] expected --images with --labels \(TENON_LABELS\), got none$' m
+TENON_REPORT=r.html no 2 '\[usage\] expected --labels for a --report \(TENON_REPORT\), got none$' m --images $images
 TENON_THREADS=x no 2 '\[usage\] expected --threads \(TENON_THREADS\) to be .*, got "x"$' m --data data
 
 # --- the model's file
@@ -65,7 +68,9 @@ bad '\[load_model\] expected .*"(5|6)\.bias".*'
 sed 's/"input.std":"0/"input.std":"-/' m >bad
 bad '\[load_model\] expected a number as input.std in the metadata, got ".*"'
 sed 's/"tenon.format":"1"/"tenon.format":"9"/' m >bad
-bad '\[load_model\] expected .*9.*'
+bad '\[load_model\] expected a file of format 1, got format "9": it was written by a newer tenon; update this one'
+sed 's/"tenon.format":"1"/"tenon.format":"0"/' m >bad
+bad '\[load_model\] expected a file of format 1, got format "0"'
 cp "$root/tests/golden/torch_activations.safetensors" bad
 ls -A >before
 no 2 '\[usage\] expected --model mlp, lenet, cnn or resnet for a file whose metadata name no model, got none \(bad\)$' bad --data data
@@ -105,9 +110,34 @@ for place in absent/r.json data /dev/full; do
   expect 1 '\[write_file\] expected ' "$evaluate" m --data data --json $place
   [ ! -s "$out" ] || fail "expected an error before the work, got $(cat "$out")"
 done
-expect 1 '\[write_file\] expected to be the only writer' "$evaluate" m --data data --json same --predictions same
+got=0
+"$evaluate" m --data data --json told.json >/dev/full 2>"$err" || got=$?
+[ "$got" = 1 ] || fail "expected status 1 for a full output, got $got"
+has "$err" '^tenon-evaluate: \[write\] expected a standard output that takes all lines, got one that is full or closed$'
+has told.json '"accuracy": '
 printf 'old' >r.json
 expect 1 '\[write_file\] ' "$evaluate" m --data data --json r.json --predictions absent/p.csv
 [ "$(cat r.json)" = old ] || fail "r.json was touched"
 succeed "$evaluate" m --data data --json r.json
 has r.json '"accuracy": '
+
+# --- and never over what is read, or over each other, whatever the name
+cp m kept
+cp m m.link.target && ln -s m.link.target link
+printf '{"epoch": 1}\n' >m.jsonl
+apart() {  # apart FLAG OTHER VALUE ARGUMENT...
+  expect 2 "\\[usage\\] expected $1 to be another file than $2, got \"$3\"\$" "$evaluate" "${@:4}"
+}
+for flag in --predictions --json --report; do
+  for name in m ./m "$PWD/m"; do apart $flag MODEL "$name" m --data data $flag "$name"; done
+  apart $flag MODEL link m.link.target --data data $flag link
+  apart $flag MODEL m.link.target link --data data $flag m.link.target
+  apart $flag --images ./$images m --images $images --labels $labels $flag ./$images
+  apart $flag --labels ./$labels m --images $images --labels $labels $flag ./$labels
+  apart $flag --metrics ./m.jsonl m --data data --metrics m.jsonl --report page.html $flag ./m.jsonl
+done
+apart --predictions --json new m --data data --json ./new --predictions new
+apart --json --report r.json m --data data --json r.json --report ./r.json
+TENON_JSON=m apart '--json \(TENON_JSON\)' MODEL m m --data data
+same m kept
+same m.link.target kept

@@ -62,6 +62,12 @@ if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
   nobody "${mlp[@]}" --data data --out locked/m >"$out" 2>"$err" || got=$?
   [ "$got" = 1 ] || fail "expected status 1 for a folder without permission, got $got"
   has "$err" '^tenon-train: \[write_file\] expected an existing folder that can be written to, got "Permission denied" \(locked/m\)$'
+  cp -r data sealed && chmod 0 sealed
+  got=0
+  nobody "${mlp[@]}" --data sealed >"$out" 2>"$err" || got=$?
+  [ "$got" = 1 ] || fail "expected status 1 for data without permission, got $got"
+  has "$err" '^tenon-train: \[find_dataset\] expected .* a folder with four IDX files, got "Permission denied" \(sealed\)$'
+  chmod 755 sealed
 fi
 
 # --- two writers: the second is told so, and the first is not disturbed
@@ -102,24 +108,65 @@ printf '\0\0\0\0\100\0\0\0rest' >c.checkpoint  # a header of 256 GB
 refused '\[load_safetensors\] expected .*\(c.checkpoint\)$'
 edited 's/"shape":\[10\]/"shape":[11]/' '\[load_safetensors\] expected .*\(c.checkpoint\)$'
 edited 's/"progress.epoch":"1"/"progress.epoch":"x"/' '\[load_checkpoint\] expected a number as "progress.epoch" in the metadata, got "x" '
-edited 's/"0,1,2,3,/"0,1,3,/; s/"progress.position":"0"/"progress.position":"999"/' '\[resume\] expected a place in an epoch of 200 images, got image 999 '
 edited 's/"train.model":"mlp"/"train.model":"cnn"/' '\[load_(checkpoint|model)\] expected '
 edited 's/"train.lr":"0.001"/"train.lr":"nan!!"/' '\[resume\] expected options of a training in the metadata, got \[usage\] expected --lr .* got "nan!!" \(c.checkpoint\)$'
+
+# A place that no training of an epoch of 200 images in batches of 128 comes by.
+place() {  # NAME=VALUE...
+  local name
+  for name in "$@"; do echo "s/\"progress.${name%=*}\":\"[^\"]*\"/\"progress.${name%=*}\":\"${name#*=}\"/"; done >script
+  with_header whole "$(cat script)" >c.checkpoint
+}
+nowhere() {  # PATTERN NAME=VALUE...
+  place "${@:2}"
+  refused "\\[resume\\] expected $1 \\(c.checkpoint\\)\$"
+}
+nowhere 'a place in a training of 1 epoch, got 9 epochs and 0 images' epoch=9 step=18
+nowhere 'a place in a training of 1 epoch, got 1 epoch and 128 images' position=128 step=3
+nowhere 'a place between batches of 128 in an epoch of 200 images, got image 50' epoch=0 position=50 step=1
+nowhere 'a place between batches of 128 in an epoch of 200 images, got image 256' epoch=0 position=256
+nowhere 'step 2 after 1 epoch and 0 images, got step 77' step=77
+nowhere 'step 2 after 1 epoch and 0 images, got step 1' step=1
+nowhere 'step 1 after 0 epochs and 128 images, got step 2' epoch=0 position=128
+nowhere 'sums of .* over at most 200 images, got nan, 200 and .* of 200' loss_sum=nan
+nowhere 'sums of .* got inf, 200 and .*' loss_sum=inf
+nowhere 'sums of .* got -1, 200 and .*' loss_sum=-1
+nowhere 'sums of .* got [0-9.]+, -0.5 and .*' weight_sum=-0.5
+nowhere 'sums of .* and -5 of 200' correct=-5
+nowhere 'sums of .* and 201 of 200' correct=201
+nowhere 'sums of .* and 5 of 201' correct=5 count=201
+for somewhere in "step=0" "step=1 position=128" "step=2 position=200"; do
+  place epoch=0 $somewhere
+  succeed "$train" --data data --out c --resume auto
+done
 : >c.checkpoint
 refused '\[load_safetensors\] '
 [ ! -s c.checkpoint ] || fail "a refused checkpoint was written to"
 
-# --- a loss that is none: the step, the layer, the last good weights, advice
-rm -f model*
-expect 1 '\[train\] expected a finite (loss|gradient), got NaN or infinity in step [0-9]+, first in (the gradient of [0-9]+\.(weight|bias)|layer [0-9]+ \([A-Za-z0-9]+\)|the loss): lower the learning rate, .*; model.safetensors holds the weights before it$' \
-  "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e12
-[ -s model.safetensors ] || fail "the last good weights are not there"
-[ ! -e model.safetensors.lock ] || fail "a lock was left"
-if [ -x "$evaluate" ]; then  # they are finite and load, but may be so large that the logits are not
-  "$evaluate" model.safetensors --data data >"$out" 2>"$err" || has "$err" '\[predict\] expected finite logits, got NaN or infinity'
-fi
-expect 1 '\[train\] expected a finite .*; (model.safetensors holds the weights before it|they were not saved: \[save_model\] expected finite values .*)$' \
-  "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e38
+# --- a loss or an update that is none: the step, the layer, advice, and the last good weights, which load
+for course in "sgd 1e12" "adam 1e12" "sgd 1e38" "adam 1e38" "sgd 1e300" "adam 1e300"; do
+  rm -f model*
+  expect 1 '\[train\] expected a finite (loss|gradient|update), got NaN or infinity in step [1-9][0-9]*, first in (the gradient of )?([0-9]+\.(weight|bias)|layer [0-9]+ \([A-Za-z0-9]+\)): lower the learning rate, .*; model.safetensors holds the weights before it$' \
+    "${mlp[@]}" --data data --batch 20 --optimizer ${course% *} --lr ${course#* }
+  [ -s model.safetensors ] || fail "$course: the last good weights are not there"
+  [ ! -e model.safetensors.lock ] || fail "$course: a lock was left"
+  # After 1e12 they may be good for the last training batch, and yet so large that the outputs of others are not finite.
+  [[ ! -x $evaluate || $course == *1e12 ]] || succeed "$evaluate" model.safetensors --data data
+done
+
+# --- the last step diverges: its weights are finite, what they make of the test images is not, and nothing is replaced
+diverges=("${mlp[@]}" --data data --batch 200 --lr 1e30)
+no_test_loss='\[train\] expected a finite test loss, got NaN or infinity in step 1, first in the evaluation after it: lower the learning rate, .*; nothing was saved after it$'
+expect 1 "$no_test_loss" "${diverges[@]}" --out fresh --metrics fresh.jsonl
+[ -z "$(ls fresh fresh.checkpoint 2>/dev/null)" ] || fail "a model that diverged was saved: $(ls)"
+[ ! -s fresh.jsonl ] || fail "metrics of an epoch that failed: $(cat fresh.jsonl)"
+grep -q '^saved' "$out" && fail "reported as saved: $(cat "$out")"
+cp plain.model good && cp plain.model.checkpoint good.checkpoint
+expect 1 "$no_test_loss" "${diverges[@]}" --out good
+same good plain.model
+same good.checkpoint plain.model.checkpoint
+expect 1 "$no_test_loss" "${diverges[@]}" --out late --epochs 3
+[ ! -e late ] || fail "a model that diverged was saved"
 
 [ -z "$(ls ./*.tmp 2>/dev/null)" ] || fail "half-written files: $(ls)"
 exit 0

@@ -32,7 +32,12 @@ expect 2 '\[usage\] expected --checkpoint-every .*, got "0"$' "$train" --checkpo
 expect 2 '\[usage\] expected .*, got "--bogus"$' "$train" --bogus
 expect 2 '\[usage\] expected .*, got "stray"$' "$train" stray
 expect 2 '\[usage\] expected .*--epochs' "$train" --epochs
-expect 2 '\[usage\] expected --out .*, got "m"$' "$train" --out m --checkpoint m
+expect 2 '\[usage\] expected --out to be a file, got ""$' "$train" --out ''
+expect 2 '\[usage\] expected --out to be another file than --checkpoint, got "m"$' "$train" --out m --checkpoint ./m
+expect 2 '\[usage\] expected --out to be another file than --metrics, got "m"$' "$train" --out m --metrics "$PWD/m"
+expect 2 '\[usage\] expected --checkpoint to be another file than --metrics, got "m.checkpoint"$' "$train" --out m --metrics m.checkpoint
+expect 2 '\[usage\] expected --out to be another file than --resume, got "./m"$' "$train" --out ./m --resume m
+TENON_METRICS=m expect 2 '\[usage\] expected --metrics \(TENON_METRICS\) to be another file than --resume, got "m"$' "$train" --resume m
 TENON_BATCH=many expect 2 '\[usage\] expected --batch \(TENON_BATCH\) to be .*, got "many"$' "$train"
 TENON_QUIET=perhaps expect 2 '\[usage\] expected --quiet \(TENON_QUIET\) to be 1 or 0, got "perhaps"$' "$train"
 expect 1 '\[device\] expected a build with CUDA for --device cuda, got one without: use --device cpu$' "$train" --device cuda
@@ -63,6 +68,16 @@ header model.safetensors >header
 has header '"__metadata__":\{"classes":"0,1,2,3,4,5,6,7,8,9","input.mean":"0\.[0-9]+","input.std":"0\.[0-9]+","model":"mlp","tenon.format":"1"\}'
 header model.safetensors.checkpoint >header
 grep -qE "$(uname -n)|$work|thread" header && fail "the checkpoint tells of this machine: $(cat header)"
+
+# --- an output that takes nothing is told, and costs no model
+for output in /dev/full -; do
+  rm -f model*
+  got=0
+  if [ $output = - ]; then "${small[@]}" >&- 2>"$err" || got=$?; else "${small[@]}" >$output 2>"$err" || got=$?; fi
+  [ "$got" = 1 ] || fail "expected status 1 for an output $output, got $got"
+  [ "$(cat "$err")" = "tenon-train: [write] expected a standard output that takes all lines, got one that is full or closed" ] || fail "$(cat "$err")"
+  [ -s model.safetensors ] || fail "no model because of an output $output"
+done
 
 # --- flags win over the environment, the environment over defaults; an empty variable is none
 TENON_EPOCHS=1 TENON_SEED= TENON_OUT=env.safetensors succeed "$train" --data data --model mlp --limit 64 --out flag.safetensors

@@ -49,7 +49,7 @@ for flag in "--lr 0.002" "--epochs 3" "--model cnn" "--batch 65" "--seed 2" "--l
   expect 2 "\[usage\] expected ${flag% *} [^ ]+ as in the checkpoint, got ${flag#* } \(model.safetensors.checkpoint\)$" "$train" --data data --resume auto $flag
 done
 expect 2 '\[usage\] expected --lr 0.001 as in the checkpoint, got 0.05 ' "$train" --data data --resume auto --lr 5e-2
-TENON_SEED=9 expect 2 '\[usage\] expected --seed 1 as in the checkpoint, got 9 ' "$train" --data data --resume auto
+TENON_SEED=9 expect 2 '\[usage\] expected --seed \(TENON_SEED\) 1 as in the checkpoint, got 9 ' "$train" --data data --resume auto
 succeed "$train" --data data --resume auto --lr 1e-3 --epochs 2 --model mlp --batch 64 --threads 1
 succeed "$train" --data data --model mlp --epochs 1 --limit 64 --optimizer sgd --out s
 succeed "$train" --data data --resume s.checkpoint --out s --optimizer sgd

@@ -32,6 +32,15 @@ small_data() {
   done
 }
 
+# with_header FILE SCRIPT: what the safetensors FILE is after sed -E with SCRIPT has changed its header.
+with_header() {
+  local size header
+  size=$(head -c 8 "$1" | od -An -tu8)
+  header=$(head -c $((8 + size)) "$1" | tail -c +9 | sed -E "$2")
+  printf "\\x$(printf %02x $((${#header} & 255)))\\x$(printf %02x $((${#header} >> 8)))\0\0\0\0\0\0%s" "$header"
+  tail -c +$((9 + size)) "$1"
+}
+
 # expect STATUS PATTERN COMMAND...: its exit status, and one line on stderr, "PROGRAM: " and what PATTERN matches.
 expect() {
   local status=$1 pattern=$2 got=0

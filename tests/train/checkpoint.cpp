@@ -173,6 +173,9 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
   };
   CHECK_THAT(with("tenon.format", "2"), StartsWith("[load_model] expected a file of format 1, got format \"2\"") &&
                                             ContainsSubstring("newer tenon"));
+  for (const std::string format : {"0", "x", "2x", ""})
+    CHECK(with("tenon.format", format) ==
+          "[load_model] expected a file of format 1, got format \"" + format + "\" (" + folder / "changed" + ")");
   Metadata newer = good.metadata();  // which may stand elsewhere in it
   newer["tenon.format"] = "2";
   newer.erase("progress.step");
@@ -200,6 +203,25 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
   CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "shape"); }),
              ContainsSubstring("\"optimizer.momentum_buffer.5.bias\" of shape (10), got (2, 5)"));
 
+  tensors = {good.tensors().begin(), good.tensors().end()};
+  std::vector<float> momentum = good.read_as<float>("optimizer.momentum_buffer.0.weight");
+  momentum[2] = std::numeric_limits<float>::quiet_NaN();
+  tensor("optimizer.momentum_buffer.0.weight").data = std::as_bytes(std::span(momentum));
+  save_safetensors(folder / "nan", tensors, good.metadata());
+  CHECK_THAT(
+      error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "nan"); }),
+      StartsWith("[load_checkpoint] expected numbers in tensor \"optimizer.momentum_buffer.0.weight\", got NaN at "
+                 "element 2"));
+
+  for (const char* name : {"99.weight", "optimizer.exp_avg.0.weight", "optimizer.momentum_buffer"}) {
+    tensors = {good.tensors().begin(), good.tensors().end()};
+    tensors.push_back(tensors.front());
+    tensors.back().name = name;
+    save_safetensors(folder / "more", tensors, good.metadata());
+    CHECK_THAT(error_of([&] { load_checkpoint(fresh_sgd.trainer, folder / "more"); }),
+               StartsWith("[load_model] expected the tensors of the model alone, got \"" + std::string(name) + "\""));
+  }
+
   const bool unchanged = bytes_of_trainer(folder, fresh) == before,
              unchanged_sgd = bytes_of_trainer(folder, fresh_sgd) == before_sgd;
   CHECK(unchanged);
@@ -216,6 +238,10 @@ TEST_CASE("weights that could not be read back are not written") {
              ContainsSubstring("expected finite values in tensor \"5.bias\", got NaN or infinity"));
   CHECK_THAT(error_of([&] { save_checkpoint(folder / "model", made.trainer); }),
              ContainsSubstring("expected finite values"));
+  made.model.parameters()[made.model.tensors().back().offset] = 0;
+  made.trainer.state()[1][0] = std::numeric_limits<float>::quiet_NaN();
+  CHECK_THAT(error_of([&] { save_checkpoint(folder / "model", made.trainer); }),
+             ContainsSubstring("expected numbers in tensor \"optimizer.exp_avg_sq.0.weight\", got NaN at element 0"));
   const bool kept = get(folder / "model") == old;
   CHECK(kept);
   CHECK(folder.list() == "model");

@@ -69,6 +69,25 @@ TEST_CASE("predict: threads share weights") {
   CHECK(wrong == std::vector<int>(4));
 }
 
+TEST_CASE("predict: a checkpoint is read, a file with other tensors is not") {
+  const Folder folder;
+  Model<Net> model(Seed{4}, 16, Cpu{});
+  const auto bytes = bytes_of_a_trained(model);
+  const std::vector<float> x(128, 0.3f);
+  Predictor<Net> from_model(Weights<Net>::load(bytes));
+  const auto y = from_model(x.data());
+  save_checkpoint(folder / "checkpoint", Trainer(model, Adam{}));
+  Predictor<Net> from_checkpoint(Weights<Net>::load(folder / "checkpoint"));
+  CHECK(std::memcmp(from_checkpoint(x.data()).data(), y.data(), y.size_bytes()) == 0);
+
+  const SafeTensors file = SafeTensors::parse(bytes, "model");
+  std::vector<TensorInfo> deeper(file.tensors().begin(), file.tensors().end());
+  deeper.push_back(deeper.front());
+  deeper.back().name = "99.weight";
+  CHECK_THROWS_WITH(Weights<Net>::load(to_safetensors(deeper, {}), "deeper"),
+                    "[load_model] expected the tensors of the model alone, got \"99.weight\" as well (deeper)");
+}
+
 TEST_CASE("predict: bad weights are said, and wrong calls") {
   Model<Net> model(Seed{4}, 16, Cpu{});
   auto bytes = bytes_of_a_trained(model);

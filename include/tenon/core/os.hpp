@@ -71,6 +71,15 @@ inline Error os_error(std::string_view operation, std::string_view expected, int
   return Error(operation, message, where);
 }
 
+inline std::string folder_of(const std::string& path) {
+  const std::size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
+}
+
+inline bool same_file(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 #if defined(__linux__)
 struct AffinityMask {  // nvcc 13 stumbles over a vector of cpu_set_t, a struct without a name of its own
   cpu_set_t set;
@@ -153,6 +162,26 @@ inline PathKind path_kind(const std::string& path) {
   struct stat status;
   if (::stat(path.c_str(), &status) != 0) return PathKind::none;
   return S_ISDIR(status.st_mode) ? PathKind::folder : PathKind::file;
+}
+
+/// What is in the way of opening files in a folder, in words that follow "got"; empty: nothing.
+inline std::string folder_problem(const std::string& path) {
+  struct stat status;
+  if (::stat(path.empty() ? "" : (path + "/.").c_str(), &status) == 0) return {};
+  if (errno == ENOENT) return "no such folder";
+  if (errno == ENOTDIR) return "a file";
+  return "\"" + std::generic_category().message(errno) + "\"";
+}
+
+/// Whether two paths name one file, links followed; of files still to be made: one name in one folder.
+inline bool same_file(const std::string& a, const std::string& b) {
+  struct stat first, second;
+  const bool there = ::stat(a.c_str(), &first) == 0;
+  if ((::stat(b.c_str(), &second) == 0) != there) return false;
+  if (there) return detail::same_file(first, second);
+  const std::string folder = detail::folder_of(a), other = detail::folder_of(b);
+  return a.substr(a.rfind('/') + 1) == b.substr(b.rfind('/') + 1) && ::stat(folder.c_str(), &first) == 0 &&
+         ::stat(other.c_str(), &second) == 0 && detail::same_file(first, second);
 }
 
 /// A file, or a pipe, being read from start to end.
@@ -271,11 +300,6 @@ inline bool write_all(const Fd& fd, Bytes bytes) {  // false: errno tells
   return true;
 }
 
-inline std::string folder_of(const std::string& path) {
-  const std::size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : path.substr(0, slash + 1);
-}
-
 }  // namespace detail
 
 /// Holds the right to write a file, until destroyed. A second holder, in this process or another, gets an Error.
@@ -309,9 +333,7 @@ class FileLock {
       }
       // Who lets go removes the file first: what was opened may have lost its name before it was locked.
       struct stat held, named;
-      if (::fstat(fd_.get(), &held) == 0 && ::stat(lock.c_str(), &named) == 0 && held.st_ino == named.st_ino &&
-          held.st_dev == named.st_dev)
-        return;
+      if (::fstat(fd_.get(), &held) == 0 && ::stat(lock.c_str(), &named) == 0 && detail::same_file(held, named)) return;
     }
   }
   FileLock(FileLock&& o) noexcept : path_(std::move(o.path_)), fd_(std::move(o.fd_)) {}

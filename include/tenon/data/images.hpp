@@ -81,20 +81,24 @@ struct ImageFolder {
 
 namespace detail {
 
-// The file of a dataset folder under any of its spellings, plain before gzip; empty if there is none.
+// The file of a dataset folder under any of its spellings, plain before gzip. Where there is none: a folder in its place,
+// for the reader to tell; else empty.
 inline std::string idx_file(const std::string& folder, const std::string& stem, int dimensions) {
+  std::string instead;
   for (const char* gz : {"", ".gz"})
     for (const char* joint : {"-", "."}) {
       const std::string path = folder + "/" + stem + joint + "idx" + std::to_string(dimensions) + "-ubyte" + gz;
-      if (path_kind(path) != PathKind::none) return path;
+      const PathKind kind = path_kind(path);
+      if (kind == PathKind::file) return path;
+      if (kind == PathKind::folder) instead = path;
     }
-  return {};
+  return instead;
 }
 
 inline bool has_idx_files(const std::string& folder) {
   for (const char* part : {"train", "t10k"})
-    if (idx_file(folder, std::string(part) + "-images", 3).empty() ||
-        idx_file(folder, std::string(part) + "-labels", 1).empty())
+    if (path_kind(idx_file(folder, std::string(part) + "-images", 3)) != PathKind::file ||
+        path_kind(idx_file(folder, std::string(part) + "-labels", 1)) != PathKind::file)
       return false;
   return true;
 }
@@ -104,11 +108,8 @@ inline bool has_idx_files(const std::string& folder) {
 /// One part, "train" or "t10k", of a folder as load_image_folder reads it.
 inline ImageSet load_image_part(const std::string& folder, const std::string& part, int classes,
                                 Decode decode = decode_nothing) {
-  if (path_kind(folder) != PathKind::folder)
-    throw Error("load_image_folder",
-                std::string("expected a folder with four IDX files, got ") +
-                    (path_kind(folder) == PathKind::file ? "a file" : "nothing of that name"),
-                folder);
+  if (const std::string got = folder_problem(folder); !got.empty())
+    throw Error("load_image_folder", "expected a folder with four IDX files, got " + got, folder);
   const auto file = [&](const std::string& kind, int dimensions) {
     const std::string path = detail::idx_file(folder, part + kind, dimensions);
     const std::string name = part + kind + "-idx" + std::to_string(dimensions) + "-ubyte";
@@ -133,14 +134,12 @@ inline ImageFolder load_image_folder(const std::string& folder, int classes, Dec
 }
 
 /// The folder that `name` means: `fashion-mnist` and `mnist` are looked for in the usual places, anything else is a
-/// path (a folder called mnist is written ./mnist).
+/// path (a folder called mnist is written ./mnist). tools/find-data looks in the same places.
 inline std::string find_dataset(const std::string& name) {
   if (name != "fashion-mnist" && name != "mnist") {
-    if (path_kind(name) == PathKind::folder) return name;
-    throw Error("find_dataset",
-                std::string("expected fashion-mnist, mnist or a folder with four IDX files, got ") +
-                    (path_kind(name) == PathKind::file ? "a file" : "no such folder"),
-                name);
+    const std::string got = folder_problem(name);
+    if (got.empty()) return name;
+    throw Error("find_dataset", "expected fashion-mnist, mnist or a folder with four IDX files, got " + got, name);
   }
   const auto variable = [](const char* key) {
     const char* value = std::getenv(key);

@@ -66,9 +66,7 @@ std::vector<TensorInfo> finite_tensors(const std::vector<plan::Tensor>& tensors,
   list_tensors(tensors, flat, list);
   for (const plan::Tensor& t : tensors) {
     if (t.kind == plan::Tensor::Kind::counter) continue;
-    for (const T v : values_of(t, flat))
-      if (!std::isfinite(v))
-        throw Error("save_model", "expected finite values in tensor \"" + t.name + "\", got NaN or infinity", where);
+    require_finite<T>("save_model", t.name, values_of(t, flat), where);
   }
   return list;
 }
@@ -81,13 +79,16 @@ void save_model(const FileLock& lock, const std::vector<plan::Tensor>& tensors, 
   save_safetensors(lock, finite_tensors(tensors, flat, lock.path()), metadata);
 }
 
+// How the names of the tensors begin that hold one of an optimizer's buffers.
+inline std::string prefix_of(const char* state_name) { return "optimizer." + std::string(state_name) + "."; }
+
 // f(name, tensor, values) for each tensor of the optimizer.
 template <class T, class F>
 void each_optimizer_tensor(const Snapshot<T>& s, F f) {
   for (std::size_t i = 0; i < s.states.size(); ++i)
     for (const plan::Tensor& t : *s.tensors)
       if (t.kind == plan::Tensor::Kind::parameter)
-        f("optimizer." + std::string(s.state_names[i]) + "." + t.name, t,
+        f(prefix_of(s.state_names[i]) + t.name, t,
           std::span<T>(s.states[i] + t.offset, static_cast<std::size_t>(t.dims.count())));
 }
 
@@ -132,6 +133,7 @@ void save_checkpoint(const FileLock& lock, const Snapshot<T>& s, Metadata metada
   each_number(*s.progress, [&](const char* key, auto n) { metadata[key] = number_text(n); });
   std::vector<TensorInfo> list = finite_tensors(*s.tensors, s.flat, lock.path());
   each_optimizer_tensor(s, [&](std::string name, const plan::Tensor& t, std::span<const T> values) {
+    require_finite<T>("save_model", name, values, lock.path(), true);
     list.push_back(tensor_info<T>(std::move(name), shape_of(t.dims), values));
   });
   save_safetensors(lock, list, metadata);
@@ -143,7 +145,7 @@ void load_checkpoint(const Snapshot<T>& s, const SafeTensors& file) {
   Progress progress;
   each_number(progress, [&](const char* key, auto& n) { read_number(file, key, n); });
 
-  // The optimizer's values are taken as they are: an infinite mean square is a legitimate one.
+  // An infinite mean square is a legitimate one; NaN never is.
   std::vector<std::vector<T>> values;
   each_optimizer_tensor(s, [&](const std::string& name, const plan::Tensor& t, std::span<T>) {
     const TensorInfo* const found = file.find(name);
@@ -157,8 +159,11 @@ void load_checkpoint(const Snapshot<T>& s, const SafeTensors& file) {
           "expected tensor \"" + name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
           file.where());
     values.push_back(read_as<T>(*found, file.where()));
+    require_finite<T>("load_checkpoint", name, values.back(), file.where(), true);
   });
-  read_tensors(file, *s.tensors, s.flat, false);
+  std::vector<std::string> others;
+  for (const char* name : s.state_names) others.push_back(prefix_of(name));
+  read_tensors(file, *s.tensors, s.flat, others);
 
   std::size_t i = 0;
   each_optimizer_tensor(s, [&](const std::string&, const plan::Tensor&, std::span<T> to) {
@@ -183,7 +188,7 @@ void save_model(const std::string& path, const Model& model, Metadata metadata =
 /// Reads a model, of ours or of PyTorch's, with the tensors of this network and no others. All or nothing.
 template <class Model>
 void load_model(Model& model, const SafeTensors& file) {
-  read_tensors(file, model.tensors(), detail::flat(model), true);
+  read_tensors(file, model.tensors(), detail::flat(model));
 }
 /// Returns the metadata.
 template <class Model>

@@ -3,10 +3,13 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
 #include <cmath>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "tenon/io/safetensors.hpp"
@@ -26,13 +29,17 @@ struct Flat {
 /// The version of what our files say beyond safetensors; "tenon.format" in the metadata. Files made elsewhere have none.
 inline constexpr int file_format = 1;
 
-/// Refuses a file of a newer version.
+/// Refuses a file of another version.
 inline void check_format(const SafeTensors& file) {
   const auto found = file.metadata().find("tenon.format");
   if (found == file.metadata().end() || found->second == std::to_string(file_format)) return;
+  const std::string& text = found->second;
+  int version = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
+  const bool newer = error == std::errc{} && end == text.data() + text.size() && version > file_format;
   throw Error("load_model",
-              "expected a file of format " + std::to_string(file_format) + ", got format " + in_quotes(found->second) +
-                  ": it was written by a newer tenon; update this one",
+              "expected a file of format " + std::to_string(file_format) + ", got format " + in_quotes(text) +
+                  (newer ? ": it was written by a newer tenon; update this one" : ""),
               file.where());
 }
 
@@ -44,6 +51,19 @@ template <class T>
 std::span<T> values_of(const plan::Tensor& t, Flat<T> flat) {
   T* base = t.kind == plan::Tensor::Kind::parameter ? flat.parameters : flat.states;
   return {base + t.offset, static_cast<std::size_t>(t.dims.count())};
+}
+
+// Refuses NaN in a tensor, and infinity unless it may be there.
+template <class T>
+void require_finite(std::string_view operation, const std::string& name, std::span<const T> values,
+                    std::string_view where, bool or_infinite = false) {
+  for (std::size_t i = 0; i < values.size(); ++i)
+    if (!std::isfinite(values[i]) && !(or_infinite && std::isinf(values[i])))
+      throw Error(operation,
+                  (or_infinite ? "expected numbers in tensor \"" : "expected finite values in tensor \"") + name +
+                      (or_infinite ? "\", got NaN at element " : "\", got NaN or infinity at element ") +
+                      std::to_string(i),
+                  where);
 }
 
 }  // namespace detail
@@ -61,10 +81,11 @@ void list_tensors(const std::vector<plan::Tensor>& tensors, Flat<T> flat, std::v
   }
 }
 
-/// Reads every tensor of the list from `file`. Absent, misshaped or, if `only` says that nothing else may be there,
-/// extra tensors are errors, and so is a NaN or infinity.
+/// Reads every tensor of the list from `file`. Absent, misshaped and extra tensors are errors, and so is a NaN or
+/// infinity. Not extra are those whose names begin with one of `others`.
 template <class T>
-void read_tensors(const SafeTensors& file, const std::vector<plan::Tensor>& tensors, Flat<T> flat, bool only) {
+void read_tensors(const SafeTensors& file, const std::vector<plan::Tensor>& tensors, Flat<T> flat,
+                  std::span<const std::string> others = {}) {
   const char* const operation = "load_model";
   check_format(file);
   for (const plan::Tensor& t : tensors) {
@@ -80,13 +101,14 @@ void read_tensors(const SafeTensors& file, const std::vector<plan::Tensor>& tens
           "expected tensor \"" + t.name + "\" of shape " + plan::spell(t.dims) + ", got " + shape_text(found->shape),
           file.where());
   }
-  if (only && file.tensors().size() != tensors.size())
-    for (const TensorInfo& f : file.tensors()) {
-      bool known = false;
-      for (const plan::Tensor& t : tensors) known = known || t.name == f.name;
-      if (!known)
-        throw Error(operation, "expected the tensors of the model alone, got \"" + f.name + "\" as well", file.where());
-    }
+  for (const TensorInfo& f : file.tensors()) {
+    bool known = false;
+    for (const plan::Tensor& t : tensors) known = known || t.name == f.name;
+    for (const std::string& other : others) known = known || f.name.starts_with(other);
+    if (!known)
+      throw Error(operation, "expected the tensors of the model alone, got " + in_quotes(f.name) + " as well",
+                  file.where());
+  }
 
   std::vector<std::vector<T>> values;  // first all of them, so that a bad file changes nothing
   std::vector<long long> counts;
@@ -101,12 +123,7 @@ void read_tensors(const SafeTensors& file, const std::vector<plan::Tensor>& tens
       continue;
     }
     values.push_back(read_as<T>(found, file.where()));
-    for (std::size_t i = 0; i < values.back().size(); ++i)
-      if (!std::isfinite(values.back()[i]))
-        throw Error(
-            operation,
-            "expected finite values in tensor \"" + t.name + "\", got NaN or infinity at element " + std::to_string(i),
-            file.where());
+    detail::require_finite<T>(operation, t.name, values.back(), file.where());
   }
   std::size_t v = 0, c = 0;
   for (const plan::Tensor& t : tensors) {
