@@ -171,14 +171,16 @@ namespace detail {
 template <class Want, class... Options>
 inline constexpr bool has_option = (std::same_as<Want, Options> || ...);
 
+// The first Initialize among the options, else the fallback. The order of the overloads matters: the last one's own
+// calls see only what stands above it, options being in another namespace than these.
 constexpr Initial pick(Initial fallback) { return fallback; }
-template <class O, class... Rest>
-constexpr Initial pick(Initial fallback, const O*, const Rest*... rest) {
-  return pick(fallback, rest...);
-}
 template <Initial I, class... Rest>
 constexpr Initial pick(Initial, const Initialize<I>*, const Rest*...) {
   return I;
+}
+template <class O, class... Rest>
+constexpr Initial pick(Initial fallback, const O*, const Rest*... rest) {
+  return pick(fallback, rest...);
 }
 
 template <class O>
