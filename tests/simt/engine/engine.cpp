@@ -39,6 +39,8 @@ dim3 blockDim, gridDim;
 namespace simt {
 namespace {
 
+#define TENON_SIMT_INLINE __attribute__((always_inline)) inline
+
 namespace context = boost::context::detail;
 
 constexpr std::size_t stack_size = SIMT_ASAN ? 256 << 10 : 64 << 10;
@@ -128,11 +130,16 @@ std::uint64_t draw() {  // splitmix64
   return z ^ (z >> 31);
 }
 
+// A name or a file: mostly the same literal.
+bool same(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+bool same(const Site& a, const Site& b) { return a.line == b.line && same(a.file, b.file); }
+
 // --- fibers -----------------------------------------------------------------------------------------------------------
 void work();
 
-// Goes from `from` to `to`, and comes back when somebody goes to `from`.
-void jump(Fiber* from, Fiber* to) {
+// Goes from `from` to `to`, and comes back when somebody goes to `from`. Inlined, as what calls it: after a switch the
+// processor predicts no return right.
+TENON_SIMT_INLINE void jump(Fiber* from, Fiber* to) {
   engine.running = to;
 #if SIMT_ASAN
   __sanitizer_start_switch_fiber(&from->fake, to->bottom, to->size);
@@ -252,15 +259,14 @@ std::string who_waits() {
       if (!b.threads[t].done && b.threads[t].wait != Wait::no) left.push_back(&b.threads[t]);
     while (!left.empty() && text.size() < 1500) {
       const Thread& t = *left[0];
-      std::vector<const Thread*> same, rest;
+      std::vector<const Thread*> group, rest;
       for (const Thread* o : left) {
-        const bool equal = o->what == t.what && o->site.line == t.site.line &&
-                           !std::strcmp(o->site.file, t.site.file) &&
+        const bool equal = same(o->what, t.what) && same(o->site, t.site) &&
                            (t.wait != Wait::warp || (o->mask == t.mask && o->warp == t.warp));
-        (equal ? same : rest).push_back(o);
+        (equal ? group : rest).push_back(o);
       }
-      text +=
-          "\n  " + text_of(same) + (same.size() == 1 ? " waits" : " wait") + " in " + t.what + " at " + text_of(t.site);
+      text += "\n  " + text_of(group) + (group.size() == 1 ? " waits" : " wait") + " in " + t.what + " at " +
+              text_of(t.site);
       if (t.wait == Wait::warp) {
         char mask[32];
         std::snprintf(mask, sizeof(mask), " with mask %08x", t.mask);
@@ -428,7 +434,7 @@ Thread* begin_next() {
 }
 
 // The next thread to run, or null where all are done. `others`: rather one that has not begun.
-Thread* choose(bool others) {
+TENON_SIMT_INLINE Thread* choose(bool others) {
   for (;;) {
     const bool more = engine.begun < engine.to_begin;
     if (more && (!engine.ready || engine.breadth || others || (engine.random && (draw() & 1)))) return begin_next();
@@ -450,14 +456,14 @@ Thread* choose(bool others) {
   }
 }
 
-void set_current(Thread* t) {
+TENON_SIMT_INLINE void set_current(Thread* t) {
   engine.current = t;
   threadIdx = t->index;
   blockIdx = t->block->index;
 }
 
 // The current thread waits: others run until somebody has made it ready and its turn comes.
-void suspend(bool others = false) {
+TENON_SIMT_INLINE void suspend(bool others = false) {
   Thread* const me = engine.current;
   Thread* const t = choose(others);
   if (t == me) return;
@@ -505,8 +511,7 @@ bool complete(Warp& w, unsigned mask) {
   for (unsigned l = some; l < 32; ++l) {
     if (!(members >> l & 1u)) continue;
     const Thread& o = w.threads[l];
-    if (o.mask != t.mask || std::strcmp(o.what, t.what) != 0 ||
-        (t.aligned && (o.site.line != t.site.line || std::strcmp(o.site.file, t.site.file) != 0))) {
+    if (o.mask != t.mask || !same(o.what, t.what) || (t.aligned && !same(o.site, t.site))) {
       char text[300];
       std::snprintf(text, sizeof(text),
                     "the lanes of a warp are in different calls: lane %u in %s at %s with mask %08x, "
@@ -735,8 +740,7 @@ BarrierCount block_barrier(const char* what, bool predicate, Site site) {
   Block& b = *t->block;
   if (!b.first) {
     b.first = t;
-  } else if (b.first->site.line != site.line || std::strcmp(b.first->site.file, site.file) != 0 ||
-             std::strcmp(b.first->what, what) != 0) {
+  } else if (!same(b.first->site, site) || !same(b.first->what, what)) {
     leave(cudaErrorLaunchFailure, std::string("divergent barrier: this thread is in ") + what + " at " + text_of(site) +
                                       ", thread " + simt::text_of(dim3(b.first->index)) + " in " + b.first->what +
                                       " at " + text_of(b.first->site));
