@@ -98,7 +98,8 @@ struct Engine {
   int alive = 0;                       // threads of the blocks at work
   int at_grid = 0;                     // of those, the ones that wait for the grid
 
-  std::vector<Thread> threads;  // of the blocks at work
+  std::vector<Thread> threads;     // of the blocks at work
+  std::vector<AsyncCopies> async;  // of each thread; empty where no kernel has used cp.async
   std::vector<Warp> warps;
   std::vector<Block> live;
   std::vector<std::unique_ptr<Region>> shared;
@@ -205,11 +206,6 @@ void renew_fibers() {
 }
 
 // --- words ------------------------------------------------------------------------------------------------------------
-std::string text_of(const Site& s) {
-  const char* const slash = std::strrchr(s.file, '/');
-  return std::string(slash ? slash + 1 : s.file) + ":" + std::to_string(s.line);
-}
-
 std::string name_of(const Grid& grid) {
   if (grid.name) return grid.name;
   Dl_info info{};
@@ -359,6 +355,7 @@ void prepare(const Grid& grid) {
   const std::size_t live = grid.cooperative ? engine.blocks : 1;
   const unsigned warps = (engine.n + 31) / 32;
   if (engine.threads.size() < live * engine.n) engine.threads.resize(live * engine.n);
+  if (!engine.async.empty()) engine.async.resize(engine.threads.size());
   if (engine.warps.size() < live * warps) engine.warps.resize(live * warps);
   engine.live.resize(live);
   while (engine.shared.size() < live) engine.shared.push_back(std::make_unique<Region>());
@@ -427,6 +424,11 @@ Thread* begin_next() {
   Block& b = engine.live[i / engine.n];
   Thread* const t = &b.threads[engine.begin[i % engine.n]];
   engine.spins = 0;
+  if (!engine.async.empty()) {
+    AsyncCopies& a = engine.async[static_cast<std::size_t>(t - engine.threads.data())];
+    a.copies.clear();
+    a.closed = 0;
+  }
   t->fiber = nullptr;
   t->done = false;
   t->wait = Wait::no;
@@ -692,6 +694,11 @@ Thread* thread_in(const char* what) {
 
 }  // namespace
 
+std::string text_of(const Site& s) {
+  const char* const slash = std::strrchr(s.file, '/');
+  return std::string(slash ? slash + 1 : s.file) + ":" + std::to_string(s.line);
+}
+
 std::string text_of(dim3 v) {
   return "(" + std::to_string(v.x) + ", " + std::to_string(v.y) + ", " + std::to_string(v.z) + ")";
 }
@@ -719,6 +726,21 @@ Failure run_grid(const Grid& grid) {
 
 // --- what kernels call --------------------------------------------------------------------------------------------------
 bool in_kernel() { return engine.active; }
+
+void fail_kernel(cudaError_t error, std::string text) {
+  thread_in("a failure");
+  leave(error, std::move(text));
+}
+
+AsyncCopies& async_copies() {
+  Thread* const t = thread_in("cp.async");
+  if (engine.async.empty()) engine.async.resize(engine.threads.size());
+  return engine.async[static_cast<std::size_t>(t - engine.threads.data())];
+}
+
+bool in_shared(const void* p, std::size_t size) {
+  return engine.grid->shared && thread_in("cp.async")->block->shared->holds(p, size);
+}
 unsigned lane_index() { return thread_in("a lane's index")->lane; }
 unsigned warp_lanes() { return thread_in("__activemask")->warp->alive; }
 

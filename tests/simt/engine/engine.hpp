@@ -4,7 +4,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "simt/launch.hpp"
 #include "simt/simt.hpp"
@@ -47,6 +49,26 @@ struct Failure {
 /// Runs all threads; the first failure ends it.
 Failure run_grid(const Grid& grid);
 std::string text_of(dim3 v);
+std::string text_of(const Site& site);
+
+// What the current thread has asked cp.async for and not waited for.
+struct AsyncCopies {
+  struct One {
+    void* to;
+    const void* from;
+    unsigned size, bytes;
+    int group;
+  };
+  std::vector<One> copies;
+  int closed = 0;  // groups
+};
+AsyncCopies& async_copies();
+bool in_shared(const void* p, std::size_t size);  // of the current block
+/// Ends the current thread and its grid.
+[[noreturn]] void fail_kernel(cudaError_t error, std::string text);
+/// Runs `now`, or queues or captures what `make` gives: something like it that outlives this call.
+cudaError_t enqueue(cudaStream_t stream, const char* call, const std::function<void()>& now,
+                    const std::function<std::function<void()>()>& make);
 
 // --- memory (memory.cpp) ------------------------------------------------------------------------------------------------
 /// `size` bytes that end, but for alignment, where a page begins that nobody may touch; under AddressSanitizer exactly

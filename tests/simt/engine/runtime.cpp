@@ -514,10 +514,15 @@ cudaError_t launch_call(const cudaLaunchConfig_t& config, const Call& call) {
       [&]() -> Run { return OwnGrid(g); });
 }
 
-cudaError_t enqueue(cudaStream_t stream, const char* call, const std::function<void()>& work) {
+cudaError_t enqueue(cudaStream_t stream, const char* call, const std::function<void()>& now,
+                    const std::function<std::function<void()>()>& make) {
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
-  return submit(stream, call, cudaGraphNodeTypeKernel, work, [&]() -> Run { return work; });
+  const auto run = [](const Run& f) {
+    if (runtime().stuck == cudaSuccess) f();
+  };
+  return submit(
+      stream, call, cudaGraphNodeTypeKernel, [&] { run(now); }, [&]() -> Run { return [run, f = make()] { run(f); }; });
 }
 
 }  // namespace simt

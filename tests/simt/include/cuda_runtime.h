@@ -20,6 +20,7 @@
 #include "cuda_runtime_api.h"
 #include "simt/device.hpp"
 #include "simt/launch.hpp"
+#include "simt/tensor_core.hpp"
 
 template <class T>
 cudaError_t cudaMalloc(T** pointer, std::size_t size) {
