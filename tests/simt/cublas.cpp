@@ -7,7 +7,7 @@
 #include <cstring>
 #include <limits>
 
-#include "support.hpp"
+#include "simt/support.hpp"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include <cstring>
 #include <vector>
 
-#include "support.hpp"
+#include "simt/support.hpp"
 
 namespace {
 

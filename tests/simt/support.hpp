@@ -3,7 +3,11 @@
 #pragma once
 
 #include <cuda_runtime.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <cstdio>
 #include <string>
 #include <vector>
 
@@ -55,3 +59,55 @@ struct Restored {
     simt::options() = before;
   }
 };
+
+#if defined(__SANITIZE_ADDRESS__)
+constexpr bool under_asan = true;
+#elif defined(__has_feature)
+constexpr bool under_asan = __has_feature(address_sanitizer);
+#else
+constexpr bool under_asan = false;
+#endif
+
+/// What f() has the process say on stderr, in a process of its own: f() may end it.
+template <class F>
+std::string said_in_child(F&& f) {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  std::fflush(nullptr);
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {
+    dup2(ends[1], 2);
+    close(ends[0]);
+    if (!std::freopen("/dev/null", "w", stdout)) _exit(1);
+    for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT}) signal(s, SIG_DFL);  // not Catch2's
+    f();
+    _exit(0);
+  }
+  close(ends[1]);
+  std::string said;
+  char part[4096];
+  for (ssize_t n; (n = read(ends[0], part, sizeof(part))) > 0;) said.append(part, static_cast<std::size_t>(n));
+  close(ends[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  return said;
+}
+
+/// What was wrong with f(), in which a kernel fails. Where a sanitizer would end the process it gets one of its own.
+template <class F>
+std::string failure_of(F&& f) {
+  const Restored restored;
+  if (under_asan) {
+    return said_in_child([&] {
+      simt::options().quiet = false;
+      f();
+      cudaDeviceSynchronize();
+    });
+  }
+  simt::options().quiet = true;
+  f();
+  CHECK(cudaDeviceSynchronize() != cudaSuccess);
+  CHECK(cudaDeviceSynchronize() != cudaSuccess);  // it sticks
+  return simt::last_report();
+}

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "support.hpp"
+#include "simt/support.hpp"
 
 namespace {
 

@@ -44,10 +44,11 @@ namespace {
 namespace context = boost::context::detail;
 
 constexpr std::size_t stack_size = SIMT_ASAN ? 256 << 10 : 64 << 10;
+constexpr std::size_t guard_size = 64 << 10;  // a large frame must not step over it
 
 struct Fiber {
   context::fcontext_t context = nullptr;
-  char* mapping = nullptr;  // a guard page, then the stack
+  char* mapping = nullptr;  // of the stack; in front of it lies a guard
   const void* bottom = nullptr;
   std::size_t size = 0;
   void* fake = nullptr;  // AddressSanitizer's
@@ -116,6 +117,7 @@ struct Engine {
   Fiber* running = nullptr;
   Thread* current = nullptr;
   Thread* handed = nullptr;  // what an idle fiber is to begin
+  std::string words;
   Failure failure;
   const void* bad_address = nullptr;  // set by the signal's handler
   int signal = 0;
@@ -173,16 +175,15 @@ void make_context(Fiber& f, std::size_t number) {
 
 Fiber* take_fiber() {
   if (engine.idle.empty()) {
-    const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-    void* const p =
-        mmap(nullptr, stack_size + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const p = mmap(nullptr, stack_size + guard_size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
       std::fprintf(stderr, "simt: expected memory for the stack of a thread, got none\n");
       std::abort();
     }
-    mprotect(p, page, PROT_NONE);
+    mprotect(p, guard_size, PROT_NONE);
     auto f = std::make_unique<Fiber>();
-    f->mapping = static_cast<char*>(p) + page;
+    f->mapping = static_cast<char*>(p) + guard_size;
     make_context(*f, engine.fibers.size());
     engine.idle.push_back(f.get());
     engine.fibers.push_back(std::move(f));
@@ -224,10 +225,12 @@ std::string here() {
   return text;
 }
 
-[[noreturn]] void leave(cudaError_t error, std::string text) {
+// Ends the grid with what was said last. Nobody comes back to destroy what the caller has, so it may have nothing left: the
+// words are put together by a statement of its own.
+[[noreturn]] void leave(cudaError_t error) {
   if (engine.failure.error == cudaSuccess) {
     engine.failure.error = error;
-    engine.failure.text = here() + ": " + std::move(text);
+    engine.failure.text = here() + ": " + engine.words;
   }
   jump(engine.running, &engine.host);
   std::abort();  // nobody comes back
@@ -392,8 +395,8 @@ void check_tails() {
     for (const Block& b : engine.live)
       if (!intact(*b.shared)) {
         engine.current = &b.threads[0];
-        leave(cudaErrorIllegalAddress,
-              "a write past the end of the block's " + std::to_string(engine.grid->shared) + " bytes of shared memory");
+        say("a write past the end of the block's " + std::to_string(engine.grid->shared) + " bytes of shared memory");
+        leave(cudaErrorIllegalAddress);
       }
 }
 
@@ -450,7 +453,8 @@ TENON_SIMT_INLINE Thread* choose(bool others) {
                          (engine.alive == 1 ? " thread waits" : " threads wait") + " and no other is left to come" +
                          who_waits();
       engine.current = nullptr;
-      leave(cudaErrorLaunchTimeout, std::move(text));
+      say(std::move(text));
+      leave(cudaErrorLaunchTimeout);
     }
     check_tails();
     if (engine.next_block >= engine.blocks) return nullptr;
@@ -519,12 +523,14 @@ bool complete(Warp& w, unsigned mask) {
                     "the lanes of a warp are in different calls: lane %u in %s at %s with mask %08x, "
                     "lane %u in %s at %s with mask %08x",
                     some, t.what, text_of(t.site).c_str(), t.mask, l, o.what, text_of(o.site).c_str(), o.mask);
-      leave(cudaErrorLaunchFailure, text);
+      say(text);
+      leave(cudaErrorLaunchFailure);
     }
   }
-  if (t.aligned && members != 0xffffffffu)
-    leave(cudaErrorLaunchFailure,
-          std::string(t.what) + " at " + text_of(t.site) + ": expected all 32 lanes of the warp");
+  if (t.aligned && members != 0xffffffffu) {
+    say(std::string(t.what) + " at " + text_of(t.site) + ": expected all 32 lanes of the warp");
+    leave(cudaErrorLaunchFailure);
+  }
   return true;
 }
 
@@ -569,18 +575,17 @@ void thread_returns(Thread* t) {
 void run_thread(Thread* t) {
   t->fiber = engine.running;
   set_current(t);
-  std::string thrown;
   bool threw = false;
   try {
     engine.grid->call.invoke(engine.grid->call.bound);
   } catch (const std::exception& e) {
     threw = true;
-    thrown = e.what();
+    say(std::string("an exception: ") + e.what());
   } catch (...) {
     threw = true;
-    thrown = "of an unknown type";
+    say("an exception of an unknown type");
   }
-  if (threw) leave(cudaErrorLaunchFailure, "an exception: " + thrown);
+  if (threw) leave(cudaErrorLaunchFailure);
   thread_returns(t);
 }
 
@@ -618,41 +623,41 @@ void on_signal(int signal, siginfo_t* info, void*) {
   sigaction(signal, &before[signal], nullptr);
 }
 
+// Before each grid: others, such as Catch2, install theirs in between.
 void install_handlers() {
-  static bool installed = false;
-  if (!installed) {
-    installed = true;
-    struct sigaction action {};
-    action.sa_sigaction = on_signal;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) sigaction(s, &action, &before[s]);
-#if SIMT_ASAN
-    __asan_set_error_report_callback([](const char*) {
-      if (engine.active && engine.grid) std::fprintf(stderr, "simt: in %s\n", here().c_str());
-    });
-#endif
+  struct sigaction ours {};
+  ours.sa_sigaction = on_signal;
+  ours.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+  for (int s : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) {
+    struct sigaction old {};
+    sigaction(s, &ours, &old);
+    if (!(old.sa_flags & SA_SIGINFO) || old.sa_sigaction != on_signal) before[s] = old;
   }
+#if SIMT_ASAN
+  static const bool called = (__asan_set_error_report_callback([](const char*) {
+                                if (engine.active && engine.grid) std::fprintf(stderr, "simt: in %s\n", here().c_str());
+                              }),
+                              true);
+  (void)called;
+#endif
   // The handler must not need the stack that overflowed.
+  stack_t now{};
+  if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return;
+  constexpr std::size_t size = 64 << 10;
   struct Stack {
-    std::unique_ptr<char[]> memory;
-    Stack() {
-      stack_t now{};
-      if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return;
-      constexpr std::size_t size = 64 << 10;
-      memory = std::make_unique<char[]>(size);
-      now = {};
-      now.ss_sp = memory.get();
-      now.ss_size = size;
-      sigaltstack(&now, nullptr);
-    }
+    std::unique_ptr<char[]> memory = std::make_unique<char[]>(size);
     ~Stack() {
-      if (!memory) return;
-      stack_t off{};
-      off.ss_flags = SS_DISABLE;
-      sigaltstack(&off, nullptr);
+      stack_t set{};
+      if (sigaltstack(nullptr, &set) != 0 || set.ss_sp != memory.get()) return;
+      set.ss_flags = SS_DISABLE;
+      sigaltstack(&set, nullptr);
     }
   };
   thread_local Stack stack;
+  now = {};
+  now.ss_sp = stack.memory.get();
+  now.ss_size = size;
+  sigaltstack(&now, nullptr);
 }
 
 // What the handler left, in words; on the host's stack.
@@ -671,9 +676,8 @@ void explain_signal() {
     text = "an access that is not aligned, or to an address that cannot be";
   } else {
     text = "an access to " + describe_address(address);
-    const std::size_t page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
     for (const auto& f : engine.fibers)
-      if (address >= f->mapping - page && address < f->mapping) {
+      if (address >= f->mapping - guard_size && address < f->mapping) {
         error = cudaErrorHardwareStackError;
         text = "the stack of an emulated thread, " + std::to_string(stack_size >> 10) + " KiB, is full";
       }
@@ -727,9 +731,10 @@ Failure run_grid(const Grid& grid) {
 // --- what kernels call --------------------------------------------------------------------------------------------------
 bool in_kernel() { return engine.active; }
 
-void fail_kernel(cudaError_t error, std::string text) {
+void say(std::string words) { engine.words = std::move(words); }
+void fail_kernel(cudaError_t error) {
   thread_in("a failure");
-  leave(error, std::move(text));
+  leave(error);
 }
 
 AsyncCopies& async_copies() {
@@ -746,15 +751,17 @@ unsigned warp_lanes() { return thread_in("__activemask")->warp->alive; }
 
 void kernel_fault(cudaError_t error, const char* text, Site site) {
   thread_in(text);
-  leave(error, std::string(text) + " at " + text_of(site));
+  say(std::string(text) + " at " + text_of(site));
+  leave(error);
 }
 
 void check_aligned(const void* pointer, std::size_t alignment, Site site) {
   if (alignment & (alignment - 1)) return;
   if (reinterpret_cast<std::uintptr_t>(pointer) % alignment == 0) return;
   thread_in("an access");
-  leave(cudaErrorMisalignedAddress, "an access of " + std::to_string(alignment) + " bytes at " + text_of(site) +
-                                        " to an address that is not a multiple of them: " + describe_address(pointer));
+  say("an access of " + std::to_string(alignment) + " bytes at " + text_of(site) +
+      " to an address that is not a multiple of them: " + describe_address(pointer));
+  leave(cudaErrorMisalignedAddress);
 }
 
 BarrierCount block_barrier(const char* what, bool predicate, Site site) {
@@ -763,9 +770,9 @@ BarrierCount block_barrier(const char* what, bool predicate, Site site) {
   if (!b.first) {
     b.first = t;
   } else if (!same(b.first->site, site) || !same(b.first->what, what)) {
-    leave(cudaErrorLaunchFailure, std::string("divergent barrier: this thread is in ") + what + " at " + text_of(site) +
-                                      ", thread " + simt::text_of(dim3(b.first->index)) + " in " + b.first->what +
-                                      " at " + text_of(b.first->site));
+    say(std::string("divergent barrier: this thread is in ") + what + " at " + text_of(site) + ", thread " +
+        simt::text_of(dim3(b.first->index)) + " in " + b.first->what + " at " + text_of(b.first->site));
+    leave(cudaErrorLaunchFailure);
   }
   t->wait = Wait::barrier;
   t->what = what;
@@ -779,8 +786,10 @@ BarrierCount block_barrier(const char* what, bool predicate, Site site) {
 
 void grid_barrier(Site site) {
   Thread* const t = thread_in("a grid barrier");
-  if (!engine.grid->cooperative)
-    leave(cudaErrorLaunchFailure, "a grid barrier at " + text_of(site) + " in a launch that is not cooperative");
+  if (!engine.grid->cooperative) {
+    say("a grid barrier at " + text_of(site) + " in a launch that is not cooperative");
+    leave(cudaErrorLaunchFailure);
+  }
   t->wait = Wait::grid;
   t->what = "a grid barrier";
   t->site = site;
@@ -794,7 +803,8 @@ void warp_collective(const char* what, unsigned mask, void* payload, Combine com
     char text[200];
     std::snprintf(text, sizeof(text), "%s at %s: lane %u calls with mask %08x, which does not name it", what,
                   text_of(site).c_str(), t->lane, mask);
-    leave(cudaErrorLaunchFailure, text);
+    say(text);
+    leave(cudaErrorLaunchFailure);
   }
   Warp& w = *t->warp;
   t->wait = Wait::warp;
@@ -821,8 +831,9 @@ void combine_shuffle(void* const* payloads, unsigned lanes) {
       const char* const why = !(w.lanes >> s.from & 1u)   ? "is outside of the block"
                               : !(w.alive >> s.from & 1u) ? "has returned"
                                                           : "is not in the mask";
-      leave(cudaErrorLaunchFailure, "a shuffle at " + text_of(s.site) + ": lane " + std::to_string(l) + " reads lane " +
-                                        std::to_string(s.from) + ", which " + why);
+      say("a shuffle at " + text_of(s.site) + ": lane " + std::to_string(l) + " reads lane " + std::to_string(s.from) +
+          ", which " + why);
+      leave(cudaErrorLaunchFailure);
     }
     s.value = values[s.from];
   }
@@ -830,8 +841,10 @@ void combine_shuffle(void* const* payloads, unsigned lanes) {
 
 void yield() {
   Thread* const t = thread_in("a wait");
-  if (++engine.spins > 1000000 + 1000 * static_cast<std::size_t>(engine.alive))
-    leave(cudaErrorLaunchTimeout, "all threads wait in loops, and nothing changes");
+  if (++engine.spins > 1000000 + 1000 * static_cast<std::size_t>(engine.alive)) {
+    say("all threads wait in loops, and nothing changes");
+    leave(cudaErrorLaunchTimeout);
+  }
   t->next = nullptr;
   (engine.ready_last ? engine.ready_last->next : engine.ready) = t;
   engine.ready_last = t;
@@ -840,12 +853,15 @@ void yield() {
 
 void* shared_memory(std::size_t bytes, std::size_t alignment, Site site) {
   Thread* const t = thread_in("shared memory");
-  if (bytes > engine.grid->shared)
-    leave(cudaErrorIllegalAddress, "shared memory at " + text_of(site) + ": the kernel takes " + std::to_string(bytes) +
-                                       " bytes, the launch gave " + std::to_string(engine.grid->shared));
-  if (alignment > 128)
-    leave(cudaErrorMisalignedAddress,
-          "shared memory at " + text_of(site) + ": expected an alignment up to 128, got " + std::to_string(alignment));
+  if (bytes > engine.grid->shared) {
+    say("shared memory at " + text_of(site) + ": the kernel takes " + std::to_string(bytes) +
+        " bytes, the launch gave " + std::to_string(engine.grid->shared));
+    leave(cudaErrorIllegalAddress);
+  }
+  if (alignment > 128) {
+    say("shared memory at " + text_of(site) + ": expected an alignment up to 128, got " + std::to_string(alignment));
+    leave(cudaErrorMisalignedAddress);
+  }
   return t->block->shared->data;
 }
 

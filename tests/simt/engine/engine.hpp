@@ -64,8 +64,9 @@ struct AsyncCopies {
 };
 AsyncCopies& async_copies();
 bool in_shared(const void* p, std::size_t size);  // of the current block
-/// Ends the current thread and its grid.
-[[noreturn]] void fail_kernel(cudaError_t error, std::string text);
+/// Ends the current thread and its grid; what is wrong is said before, since nothing of the caller is destroyed.
+void say(std::string words);
+[[noreturn]] void fail_kernel(cudaError_t error);
 /// Runs `now`, or queues or captures what `make` gives: something like it that outlives this call.
 cudaError_t enqueue(cudaStream_t stream, const char* call, const std::function<void()>& now,
                     const std::function<std::function<void()>()>& make);

@@ -92,9 +92,10 @@ template <int Count>
 void ldmatrix(const char* what, std::uint32_t* d, const void* row, bool transposed, Site site) {
   if (static_cast<int>(lane_index()) < 8 * Count) {  // the other lanes' addresses are not looked at
     check_aligned(row, 16, site);
-    if (!in_shared(row, 16))
-      fail_kernel(cudaErrorIllegalAddress,
-                  std::string(what) + " at " + text_of(site) + ": expected 16 bytes of the block's shared memory");
+    if (!in_shared(row, 16)) {
+      say(std::string(what) + " at " + text_of(site) + ": expected 16 bytes of the block's shared memory");
+      fail_kernel(cudaErrorIllegalAddress);
+    }
   }
   Rows payload{d, row, transposed};
   warp_collective(what, 0xffffffffu, &payload, combine_rows<Count>, site, true);
@@ -153,10 +154,12 @@ void ldmatrix_x4(std::uint32_t (&d)[4], const void* row, bool transposed, Site s
 void cp_async(void* shared, const void* global, unsigned size, unsigned bytes, Site site) {
   check_aligned(shared, size, site);
   check_aligned(global, size, site);
-  if (bytes > size || !in_shared(shared, size))
-    fail_kernel(cudaErrorIllegalAddress, "cp.async at " + text_of(site) + ": expected up to " + std::to_string(size) +
-                                             " bytes to the block's shared memory, got " + std::to_string(bytes) +
-                                             (in_shared(shared, size) ? "" : " to memory that is none"));
+  if (bytes > size || !in_shared(shared, size)) {
+    say("cp.async at " + text_of(site) + ": expected up to " + std::to_string(size) +
+        " bytes to the block's shared memory, got " + std::to_string(bytes) +
+        (in_shared(shared, size) ? "" : " to memory that is none"));
+    fail_kernel(cudaErrorIllegalAddress);
+  }
   AsyncCopies& a = async_copies();
   a.copies.push_back({shared, global, size, bytes, a.closed});
   std::memset(shared, 0xff, size);

@@ -4,6 +4,7 @@
 //   simt::last_report()   what was wrong, in words: of a failed call, or of a kernel that failed
 //   simt::reset()         forgets errors (a kernel's failure sticks, as in CUDA)
 //   simt::for_each_order(f)   f() under every order of threads and blocks
+//   simt::same_in_every_order(f)   whether f()'s vector has the same bits under all of them
 //   simt::counters()      launches, copies and allocations so far
 //
 // Environment:
@@ -18,6 +19,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <string>
 
 #include "../driver_types.h"
@@ -68,6 +70,21 @@ void for_each_order(F&& f) {
     options().set_order(o, options().seed + (o == Order::random));
     f();
   }
+}
+
+/// Whether f(), which gives a vector, gives the same bits under every order: what most missing barriers do not.
+template <class F>
+bool same_in_every_order(F&& f) {
+  bool same = true, begun = false;
+  decltype(f()) first;
+  for_each_order([&] {
+    const auto now = f();
+    if (!begun) first = now;
+    begun = true;
+    same =
+        same && now.size() == first.size() && std::memcmp(now.data(), first.data(), now.size() * sizeof(now[0])) == 0;
+  });
+  return same;
 }
 
 // --- for the headers beside this one ----------------------------------------------------------------------------------
