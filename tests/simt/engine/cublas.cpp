@@ -115,13 +115,13 @@ cublasStatus_t gemm(cublasHandle_t h, const char* call, cublasOperation_t opa, c
                     int k, const void* alpha, const void* a, cudaDataType a_type, int lda, long long a_stride,
                     const void* b, cudaDataType b_type, int ldb, long long b_stride, const void* beta, void* c,
                     cudaDataType c_type, int ldc, long long c_stride, int batch, cublasComputeType_t compute) {
-  const std::string where = std::string(call) + ": expected ";
-  if (!h) return refuse(CUBLAS_STATUS_NOT_INITIALIZED, where + "a handle, got null");
+  const auto where = [call] { return std::string(call) + ": expected "; };
+  if (!h) return refuse(CUBLAS_STATUS_NOT_INITIALIZED, where() + "a handle, got null");
   if (m < 0 || n < 0 || k < 0 || batch < 0)
-    return refuse(CUBLAS_STATUS_INVALID_VALUE, where + "extents from 0 on, got " + std::to_string(m) + ", " +
+    return refuse(CUBLAS_STATUS_INVALID_VALUE, where() + "extents from 0 on, got " + std::to_string(m) + ", " +
                                                    std::to_string(n) + ", " + std::to_string(k));
   if (opa < CUBLAS_OP_N || opa > CUBLAS_OP_C || opb < CUBLAS_OP_N || opb > CUBLAS_OP_C)
-    return refuse(CUBLAS_STATUS_INVALID_VALUE, where + "operations N, T or C");
+    return refuse(CUBLAS_STATUS_INVALID_VALUE, where() + "operations N, T or C");
   Product p{};
   p.m = m, p.n = n, p.k = k, p.batch = batch, p.compute = compute;
   p.a = {"A", a, a_type, opa == CUBLAS_OP_N ? m : k, opa == CUBLAS_OP_N ? k : m, lda, opa != CUBLAS_OP_N, a_stride};
@@ -130,38 +130,38 @@ cublasStatus_t gemm(cublasHandle_t h, const char* call, cublasOperation_t opa, c
   const bool in_double = compute == CUBLAS_COMPUTE_64F || compute == CUBLAS_COMPUTE_64F_PEDANTIC;
   for (const Operand* o : {&p.a, &p.b, &p.c}) {
     if (o->ld < std::max(1, o->rows))
-      return refuse(CUBLAS_STATUS_INVALID_VALUE, where + "a leading dimension of " + o->name + " of at least " +
+      return refuse(CUBLAS_STATUS_INVALID_VALUE, where() + "a leading dimension of " + o->name + " of at least " +
                                                      std::to_string(std::max(1, o->rows)) + ", got " +
                                                      std::to_string(o->ld));
     const bool known = in_double ? o->type == CUDA_R_64F : o->type == CUDA_R_32F || o->type == CUDA_R_16BF;
     if (!known || a_type != b_type || (c_type != a_type && c_type != CUDA_R_32F))
-      return refuse(CUBLAS_STATUS_NOT_SUPPORTED, where + "types that go together and with the compute type");
+      return refuse(CUBLAS_STATUS_NOT_SUPPORTED, where() + "types that go together and with the compute type");
     if (o->type == CUDA_R_16BF && compute != CUBLAS_COMPUTE_32F && compute != CUBLAS_COMPUTE_32F_PEDANTIC)
-      return refuse(CUBLAS_STATUS_NOT_SUPPORTED, where + "CUBLAS_COMPUTE_32F with bf16");
+      return refuse(CUBLAS_STATUS_NOT_SUPPORTED, where() + "CUBLAS_COMPUTE_32F with bf16");
   }
   if (m == 0 || n == 0 || batch == 0) return CUBLAS_STATUS_SUCCESS;
-  if (!alpha || !beta) return refuse(CUBLAS_STATUS_INVALID_VALUE, where + "alpha and beta, got null");
+  if (!alpha || !beta) return refuse(CUBLAS_STATUS_INVALID_VALUE, where() + "alpha and beta, got null");
   if (h->pointers == CUBLAS_POINTER_MODE_DEVICE) {
     p.alpha_at = alpha, p.beta_at = beta;
     p.alpha = p.beta = 1;
   } else {
     if (place_of(alpha).where == Where::device || place_of(beta).where == Where::device)
-      return refuse(CUBLAS_STATUS_INVALID_VALUE, where + "alpha and beta on the host");
+      return refuse(CUBLAS_STATUS_INVALID_VALUE, where() + "alpha and beta on the host");
     p.alpha = in_double ? *static_cast<const double*>(alpha) : *static_cast<const float*>(alpha);
     p.beta = in_double ? *static_cast<const double*>(beta) : *static_cast<const float*>(beta);
   }
   if (!h->workspace)
     return refuse(CUBLAS_STATUS_NOT_INITIALIZED,
-                  where + "a workspace (cublasSetWorkspace after each cublasSetStream), got none");
+                  where() + "a workspace (cublasSetWorkspace after each cublasSetStream), got none");
   for (const Operand* o : {&p.a, &p.b, &p.c}) {
     const std::size_t bytes = k == 0 && o != &p.c ? 0 : o->bytes(batch);
     if (bytes == 0) continue;
     const Place place = place_of(o->data);
     if (place.where != Where::device || !place.region->holds(o->data, bytes))
-      return refuse(CUBLAS_STATUS_EXECUTION_FAILED, where + std::to_string(bytes) + " bytes of " + o->name +
+      return refuse(CUBLAS_STATUS_EXECUTION_FAILED, where() + std::to_string(bytes) + " bytes of " + o->name +
                                                         " on the device, got " + describe_address(o->data));
     if (reinterpret_cast<std::uintptr_t>(o->data) % o->size())
-      return refuse(CUBLAS_STATUS_INVALID_VALUE, where + o->name + " aligned to its elements");
+      return refuse(CUBLAS_STATUS_INVALID_VALUE, where() + o->name + " aligned to its elements");
   }
   Round round = Round::no;
   if (compute == CUBLAS_COMPUTE_32F_FAST_TF32 ||

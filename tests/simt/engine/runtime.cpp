@@ -231,30 +231,30 @@ int blocks_of(int threads, std::size_t shared) {
 }
 
 cudaError_t check_launch(const Grid& g) {
-  const std::string kernel = std::string("launch of ") + (g.name ? g.name : "a kernel") + ": expected ";
+  const auto kernel = [&g] { return std::string("launch of ") + (g.name ? g.name : "a kernel") + ": expected "; };
   const std::uint64_t threads = std::uint64_t(g.block.x) * g.block.y * g.block.z;
   if (threads == 0 || threads > max_threads || g.block.x > 1024 || g.block.y > 1024 || g.block.z > 64)
     return report(cudaErrorInvalidConfiguration,
-                  kernel + "1 to 1024 threads a block (z up to 64), got " + text_of(g.block));
+                  kernel() + "1 to 1024 threads a block (z up to 64), got " + text_of(g.block));
   if (g.grid.x == 0 || g.grid.y == 0 || g.grid.z == 0 || g.grid.x > max_grid_x || g.grid.y > max_grid_yz ||
       g.grid.z > max_grid_yz)
     return report(cudaErrorInvalidConfiguration,
-                  kernel + "at least 1 block, and y and z up to 65535, got " + text_of(g.grid));
+                  kernel() + "at least 1 block, and y and z up to 65535, got " + text_of(g.grid));
   const auto raised = runtime().dynamic_shared.find(g.call.function);
   const std::size_t most =
       raised == runtime().dynamic_shared.end() ? shared_default : static_cast<std::size_t>(raised->second);
   if (g.shared > most)
-    return report(cudaErrorInvalidValue, kernel + "at most " + std::to_string(most) +
+    return report(cudaErrorInvalidValue, kernel() + "at most " + std::to_string(most) +
                                              " bytes of dynamic shared memory (cudaFuncSetAttribute raises it), got " +
                                              std::to_string(g.shared));
   if (g.call.parameter_bytes > parameters_most)
     return report(cudaErrorInvalidValue,
-                  kernel + "at most 32764 bytes of arguments, got " + std::to_string(g.call.parameter_bytes));
+                  kernel() + "at most 32764 bytes of arguments, got " + std::to_string(g.call.parameter_bytes));
   if (g.cooperative) {
     const std::uint64_t blocks = std::uint64_t(g.grid.x) * g.grid.y * g.grid.z;
     const int fit = blocks_of(static_cast<int>(threads), g.shared) * options().multiprocessors;
     if (blocks > static_cast<std::uint64_t>(fit))
-      return report(cudaErrorCooperativeLaunchTooLarge, kernel + "at most " + std::to_string(fit) +
+      return report(cudaErrorCooperativeLaunchTooLarge, kernel() + "at most " + std::to_string(fit) +
                                                             " blocks that run together, got " + std::to_string(blocks));
   }
   return cudaSuccess;
