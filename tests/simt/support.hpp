@@ -49,10 +49,14 @@ inline std::vector<float> numbers(std::size_t n, unsigned seed) {
   return v;
 }
 
-/// Options and errors as they were, whatever a test does.
+/// The plain order and streams, whatever the environment says; afterwards all as it was.
 struct Restored {
   const simt::Options before = simt::options();
-  Restored() { simt::reset(); }
+  Restored() {
+    simt::reset();
+    simt::options().set_order(simt::Order::forward);
+    simt::options().streams = simt::Streams::immediate;
+  }
   Restored(const Restored&) = delete;
   ~Restored() {
     simt::reset();
