@@ -1,0 +1,51 @@
+// The stand-in for <cuda_runtime.h>: with it g++ and clang compile the kernels that nvcc compiles, and a launch runs the
+// grid on this machine's processor, each CUDA thread a fiber (tests/simt/engine/engine.cpp). It proves logic; neither speed nor
+// the order of memory.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#ifndef TENON_SIMT
+#define TENON_SIMT 1
+#endif
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ __attribute__((always_inline)) inline
+#define __launch_bounds__(...)
+#define __align__(bytes) alignas(bytes)
+// __shared__, __constant__ and <<< >>> are not there: kernels take shared memory from one function, and are launched by
+// one.
+
+#include "cuda_runtime_api.h"
+#include "simt/device.hpp"
+#include "simt/launch.hpp"
+#include "simt/tensor_core.hpp"
+
+template <class T>
+cudaError_t cudaMalloc(T** pointer, std::size_t size) {
+  return cudaMalloc(reinterpret_cast<void**>(pointer), size);
+}
+template <class T>
+cudaError_t cudaMallocHost(T** pointer, std::size_t size) {
+  return cudaMallocHost(reinterpret_cast<void**>(pointer), size);
+}
+
+template <class... P, class... A>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
+  return simt::launch(*config, kernel, static_cast<A&&>(arguments)...);
+}
+template <class... P>
+cudaError_t cudaFuncSetAttribute(void (*kernel)(P...), cudaFuncAttribute attribute, int value) {
+  return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), attribute, value);
+}
+template <class... P>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, void (*kernel)(P...)) {
+  return cudaFuncGetAttributes(attributes, reinterpret_cast<const void*>(kernel));
+}
+template <class... P>
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, void (*kernel)(P...), int threads,
+                                                          std::size_t dynamic_shared_bytes) {
+  return cudaOccupancyMaxActiveBlocksPerMultiprocessor(blocks, reinterpret_cast<const void*>(kernel), threads,
+                                                       dynamic_shared_bytes);
+}

@@ -1,0 +1,128 @@
+// What tests ask of the stand-in for CUDA, and what its headers stand on.
+//
+//   simt::options()       orders of threads and blocks, when streams run, and so on; first set from the environment
+//   simt::last_report()   what was wrong, in words: of a failed call, or of a kernel that failed
+//   simt::reset()         forgets errors (a kernel's failure sticks, as in CUDA)
+//   simt::for_each_order(f)   f() under every order of threads and blocks
+//   simt::same_in_every_order(f)   whether f()'s vector has the same bits under all of them
+//   simt::counters()      launches, copies and allocations so far
+//
+// Environment:
+//   TENON_SIMT_ORDER=forward|reverse|interleaved|random[:SEED]   of threads and of blocks
+//   TENON_SIMT_STREAMS=immediate|late|late_reverse               late: nothing runs before somebody waits for it
+//   TENON_SIMT_PROTECT=1     device memory cannot be read by the host
+//   TENON_SIMT_SMS=4         multiprocessors
+//   TENON_SIMT_DEVICES=0     as if there were no GPU
+//   TENON_SIMT_QUIET=1       reports are not printed to stderr
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "../driver_types.h"
+
+namespace simt {
+
+enum class Order { forward, reverse, interleaved, random };
+enum class Streams { immediate, late, late_reverse };
+
+struct Options {
+  Order threads = Order::forward, blocks = Order::forward;
+  std::uint64_t seed = 1;
+  Streams streams = Streams::immediate;
+  bool protect = false;  // to be set while nothing is allocated
+  bool quiet = false;
+  int devices = 1;
+  int multiprocessors = 4;
+  int capability = 90;                              // 10 * major + minor
+  int driver = 13000;                               // version
+  std::size_t device_bytes = std::size_t(4) << 30;  // memory of the device
+  void set_order(Order o, std::uint64_t s = 1) { threads = blocks = o, seed = s; }
+};
+Options& options();
+
+/// The last error in words, with the kernel, block and thread. Empty after reset().
+const std::string& last_report();
+/// Forgets errors and what late streams have not done yet.
+void reset();
+
+struct Counters {
+  std::size_t launches, copies, fills, graph_launches, allocations, allocated_bytes, host_allocations;
+};
+/// Totals, but for allocated_bytes, which is what is allocated now.
+const Counters& counters();
+
+/// Names the next launch of this thread in reports. `name` is kept as a pointer.
+void name_next_launch(const char* name);
+
+/// f() under every order of threads and blocks: forward, reverse, interleaved and two random ones.
+template <class F>
+void for_each_order(F&& f) {
+  const Options before = options();
+  struct Restore {
+    const Options& to;
+    ~Restore() { options() = to; }
+  } restore{before};
+  for (Order o : {Order::forward, Order::reverse, Order::interleaved, Order::random, Order::random}) {
+    options().set_order(o, options().seed + (o == Order::random));
+    f();
+  }
+}
+
+/// Whether f(), which gives a vector, gives the same bits under every order: what most missing barriers do not.
+template <class F>
+bool same_in_every_order(F&& f) {
+  bool same = true, begun = false;
+  decltype(f()) first;
+  for_each_order([&] {
+    const auto now = f();
+    if (!begun) first = now;
+    begun = true;
+    same =
+        same && now.size() == first.size() && std::memcmp(now.data(), first.data(), now.size() * sizeof(now[0])) == 0;
+  });
+  return same;
+}
+
+// --- for the headers beside this one ----------------------------------------------------------------------------------
+/// Where a call was written.
+struct Site {
+  const char* file = "";
+  unsigned line = 0;
+  static constexpr Site here(const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
+    return {file, line};
+  }
+};
+
+/// All threads of the block that have not returned. What is returned: how many gave a true predicate, and of how many.
+struct BarrierCount {
+  int yes, all;
+};
+BarrierCount block_barrier(const char* what, bool predicate, Site site);
+/// All threads of a cooperative launch.
+void grid_barrier(Site site = Site::here());
+
+/// The lanes of `mask` meet; the last one calls combine(payloads, lanes), payloads by lane. `aligned`: all must come from
+/// the same place, and none may be absent.
+using Combine = void (*)(void* const* payloads, unsigned lanes);
+void warp_collective(const char* what, unsigned mask, void* payload, Combine combine, Site site, bool aligned = false);
+
+unsigned lane_index();
+unsigned warp_lanes();  // of the own warp, those that have not returned
+[[noreturn]] void kernel_fault(cudaError_t error, const char* text, Site site = Site::here());
+void yield();  // in a loop that waits for another thread
+void* shared_memory(std::size_t bytes, std::size_t alignment, Site site = Site::here());
+void check_aligned(const void* pointer, std::size_t alignment, Site site);
+
+bool in_kernel();
+
+/// The struct in shared memory: S must fill what the launch asked for, and no more.
+template <class S>
+S& shared(Site site = Site::here()) {
+  return *static_cast<S*>(shared_memory(sizeof(S), alignof(S), site));
+}
+
+}  // namespace simt
