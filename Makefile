@@ -7,6 +7,7 @@
 SHELL := /bin/bash
 
 BIN := build/cpu/bin
+BUILD := cmake --build --parallel $(shell nproc) --preset
 TRAIN_FLAGS ?=
 
 help:  ## this list
@@ -26,20 +27,20 @@ train:  ## train a convolutional network on Fashion-MNIST, evaluate it, write a 
 	  fashion-mnist | mnist) tools/find-data "$$TENON_DATA" >/dev/null || tools/fetch-data "$$TENON_DATA" ;; \
 	esac
 	@cmake --preset cpu -DTENON_TESTS=OFF
-	@cmake --build --preset cpu --target tenon-train tenon-evaluate
+	@$(BUILD) cpu --target tenon-train tenon-evaluate
 	$(BIN)/tenon-train $(TRAIN_FLAGS)
 	$(BIN)/tenon-evaluate "$$TENON_OUT"
 
 test:  ## build and run the tests (with CI set, warnings are errors, and what fails by timing gets a second try)
 	@tools/setup test
 	@cmake --preset cpu $(if $(CI),-DTENON_WERROR=ON)
-	@cmake --build --preset cpu
+	@$(BUILD) cpu
 	@ctest --preset cpu $(if $(CI),--repeat until-pass:2)
 
 bench:  ## build and run the benches: each kernel against its floor, whole epochs against peers, the cost of compiling
 	@tools/setup bench
 	@cmake --preset bench
-	@cmake --build --preset bench
+	@$(BUILD) bench
 	@for bench in build/bench/bin/bench_*; do case $$bench in *_steps) ;; *) $$bench || exit 1 ;; esac; done
 	@bench/steps/run 1 1
 	@bench/compile/run
