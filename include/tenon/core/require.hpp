@@ -28,6 +28,7 @@ enum class Need {
   fewer_than_2_to_the_31_values,
   rate_from_0_to_below_1,
   Input_only_at_the_front,
+  options_that_this_layer_takes,
   a_layer_with_name_infer_forward_and_backward,
   other,
 };
@@ -47,6 +48,7 @@ enum class Remedy {
   a_smaller_layer,
   a_Rate_like_1_over_2,
   move_Input_to_the_front,
+  remove_the_option_that_it_does_not_take,
   see_the_documentation_of_the_layer,
   see_docs_adding_a_layer,
 };

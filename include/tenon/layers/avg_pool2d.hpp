@@ -14,6 +14,7 @@ struct AvgPool2d {
   static constexpr Window window = detail::pooling<Kernel<K>, Options...>().window;
 
   static constexpr LayerSpec infer(Dims in) {
+    if (!(detail::is_window_option<Options> && ...)) return detail::unknown_option(in);
     if (const Misfit m = detail::check(window, in)) return detail::misfit(m);
     if (2 * window.ph > window.kh || 2 * window.pw > window.kw)
       return LayerSpec::no(Need::padding_at_most_half_the_window, dims(window.ph, window.pw), Remedy::less_Padding);

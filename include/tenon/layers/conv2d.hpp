@@ -19,6 +19,8 @@ struct Conv2d {
   static constexpr ConvDims geometry(Dims in) { return {in[0], in[1], in[2], O, option.groups, option.window}; }
 
   static constexpr LayerSpec infer(Dims in) {
+    if (!((detail::is_window_option<Options> || detail::is_groups<Options> || detail::is_weight_option<Options>)&&...))
+      return detail::unknown_option(in);
     if (const Misfit m = detail::check(option.window, in)) return detail::misfit(m);
     if (O < 1) return LayerSpec::no(Need::positive_extents, dims(O), Remedy::a_positive_number);
     const int G = option.groups;

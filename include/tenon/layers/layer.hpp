@@ -183,10 +183,16 @@ constexpr Initial pick(Initial fallback, const O*, const Rest*... rest) {
   return pick(fallback, rest...);
 }
 
+/// An option that would do nothing is a mistake.
+constexpr LayerSpec unknown_option(Dims in) {
+  return LayerSpec::no(Need::options_that_this_layer_takes, in, Remedy::remove_the_option_that_it_does_not_take);
+}
+
+/// What a layer with a weight takes.
 template <class O>
-inline constexpr bool is_initialize = false;
+inline constexpr bool is_weight_option = std::same_as<O, NoBias>;
 template <Initial I>
-inline constexpr bool is_initialize<Initialize<I>> = true;
+inline constexpr bool is_weight_option<Initialize<I>> = true;
 
 }  // namespace detail
 

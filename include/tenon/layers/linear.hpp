@@ -15,6 +15,7 @@ struct Linear {
   static constexpr bool bias = !detail::has_option<NoBias, Options...>;
 
   static constexpr LayerSpec infer(Dims in) {
+    if (!(detail::is_weight_option<Options> && ...)) return detail::unknown_option(in);
     if (O < 1) return LayerSpec::no(Need::positive_extents, dims(O), Remedy::a_positive_number);
     if (in.rank == 3) return LayerSpec::no(Need::one_or_two_dimensions, in, Remedy::insert_Flatten_before_this_layer);
     const int I = in[in.rank - 1];

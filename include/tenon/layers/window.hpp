@@ -52,6 +52,23 @@ constexpr void apply(Sliding& s, const Groups<G>*) {
 }
 constexpr void apply(Sliding&, const void*) {}  // an option that has nothing to do with windows
 
+/// What a layer with a window takes; a convolution takes Groups, too.
+template <class O>
+inline constexpr bool is_window_option = false;
+template <int H, int W>
+inline constexpr bool is_window_option<Kernel<H, W>> = true;
+template <int H, int W>
+inline constexpr bool is_window_option<Stride<H, W>> = true;
+template <int H, int W>
+inline constexpr bool is_window_option<Padding<H, W>> = true;
+template <int H, int W>
+inline constexpr bool is_window_option<Dilation<H, W>> = true;
+
+template <class O>
+inline constexpr bool is_groups = false;
+template <int G>
+inline constexpr bool is_groups<Groups<G>> = true;
+
 template <class... Options>
 constexpr Sliding sliding() {
   Sliding s;
