@@ -1,0 +1,190 @@
+// What a Cuda handle points to: stream, limits of the GPU, scratch memory, the place of the running step. And moving
+// numbers between host and device.
+//   copy(dev, from, to, n)       device to device, in order with the kernels
+//   upload(dev, from, to, n)     host to device; `from` may be changed when it returns
+//   download(dev, from, to, n)   device to host; waits
+//   fill_zeros(dev, to, n)
+//   wait(dev)                    until all is done; throws what went wrong in a kernel, with the name of the last one
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tenon/core/cuda.hpp"
+#include "tenon/core/error.hpp"
+
+namespace tenon::kernels {
+
+/// What changes from one step to the next and kernels must know. A recorded step is replayed with the arguments that it
+/// was recorded with, so kernels of a recorded step read this instead, from device memory.
+struct CudaCursor {
+  std::uint64_t first_sample;  // position in the epoch of the batch's first sample
+  std::uint32_t step;          // updates made before
+  std::uint32_t epoch;         // epochs finished
+  double learning_rate;
+  double grad_scale;  // clipping
+  int stopped;        // not 0: something is not finite or the update is unusual, so nothing is to be changed any more
+  std::uint32_t stopped_at;
+};
+
+struct CudaState {
+  int ordinal = 0;
+  std::string name;
+  int capability = 0;  // 10 * major + minor
+  int multiprocessors = 0;
+  std::size_t shared_limit = 0;  // bytes of shared memory that a block may ask for
+  cudaStream_t stream = nullptr;
+  const char* last_kernel = "none";
+
+  // Scratch: a stack of pieces that lives as long as the function that takes them (class Scratch in launch.cuh).
+  char* scratch = nullptr;
+  std::size_t scratch_bytes = 0, scratch_used = 0, scratch_most = 0;
+  std::vector<void*> outgrown;  // scratch of before, in which pieces still lie
+  bool scratch_fixed =
+      false;               // it may not grow any more: a step is being recorded, or was promised to allocate nothing
+  bool measuring = false;  // launches do nothing; scratch is only counted
+
+  CudaCursor* cursor = nullptr;  // in device memory, while a step is being recorded; else null
+
+  CudaState() = default;
+  CudaState(const CudaState&) = delete;
+  inline ~CudaState();
+};
+
+namespace detail {
+
+/// Why a call of CUDA's failed. Errors of kernels come late, so the last one launched is named.
+inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel) {
+  std::string text = std::string("expected ") + call + " to succeed, got \"" + cudaGetErrorString(e) + "\"";
+  if (e == cudaErrorMemoryAllocation)
+    text += ": take a smaller batch, or free the GPU's memory (nvidia-smi shows who holds it)";
+  else if (last_kernel)
+    text += std::string(" after kernel ") + last_kernel;
+  return Error("cuda", text);
+}
+
+inline void check(cudaError_t e, const char* call, const char* last_kernel = nullptr) {
+  if (e == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());
+  throw cuda_error(call, e, last_kernel);
+}
+
+inline std::string driver_version_text(int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); }
+
+inline std::string no_device_text(cudaError_t e) {
+  int driver = 0;
+  static_cast<void>(cudaDriverGetVersion(&driver));
+  static_cast<void>(cudaGetLastError());
+  const bool container = std::getenv("container") != nullptr || [] {
+    for (const char* path : {"/.dockerenv", "/run/.containerenv"})
+      if (std::FILE* f = std::fopen(path, "r")) return std::fclose(f), true;
+    return false;
+  }();
+  const std::string give = container ? ": start the container with --gpus all" : "";
+  if (driver == 0)
+    return "expected NVIDIA's driver, got none" +
+           (container ? give : std::string(": install it (nvidia-smi must work), or use --device cpu"));
+  if (e == cudaErrorInsufficientDriver)
+    return "expected a driver for CUDA " + driver_version_text(CUDART_VERSION) + " or newer, got one for CUDA " +
+           driver_version_text(driver) + ": update NVIDIA's driver";
+  if (e == cudaErrorNoDevice || e == cudaSuccess)
+    return "expected an NVIDIA GPU, got none" +
+           (container ? give : std::string(": look at nvidia-smi and at CUDA_VISIBLE_DEVICES"));
+  return std::string("expected an NVIDIA GPU that works, got \"") + cudaGetErrorString(e) + "\"" + give;
+}
+
+}  // namespace detail
+
+template <class>
+std::string cuda_problem() {
+  int count = 0;
+  const cudaError_t e = cudaGetDeviceCount(&count);
+  if (e != cudaSuccess || count == 0) return detail::no_device_text(e);
+  return {};
+}
+
+template <class>
+std::shared_ptr<CudaState> open_cuda(int ordinal) {
+  if (const std::string problem = cuda_problem<>(); !problem.empty()) throw Error("cuda", problem);
+  int count = 0;
+  detail::check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
+  if (ordinal < 0 || ordinal >= count)
+    throw Error("cuda", "expected the number of a GPU from 0 to " + std::to_string(count - 1) + ", got " +
+                            std::to_string(ordinal));
+  detail::check(cudaSetDevice(ordinal), "cudaSetDevice");
+  auto s = std::make_shared<CudaState>();
+  s->ordinal = ordinal;
+  cudaDeviceProp p{};
+  detail::check(cudaGetDeviceProperties(&p, ordinal), "cudaGetDeviceProperties");
+  s->name = p.name;
+  s->capability = 10 * p.major + p.minor;
+  s->multiprocessors = p.multiProcessorCount;
+  s->shared_limit = p.sharedMemPerBlockOptin;
+  detail::check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return s;
+}
+
+inline CudaState::~CudaState() {
+  if (stream) static_cast<void>(cudaStreamSynchronize(stream));
+  if (scratch) static_cast<void>(cudaFree(scratch));
+  for (void* p : outgrown) static_cast<void>(cudaFree(p));
+  if (stream) static_cast<void>(cudaStreamDestroy(stream));
+}
+
+template <class>
+void* cuda_allocate(std::size_t bytes) {
+  if (bytes == 0) return nullptr;
+  void* p = nullptr;
+  detail::check(cudaMalloc(&p, bytes), ("cudaMalloc of " + std::to_string(bytes) + " bytes").c_str());
+  // The stream does not wait for the legacy stream in which this runs, so this is waited for here.
+  detail::check(cudaMemset(p, 0, bytes), "cudaMemset");
+  detail::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  return p;
+}
+
+template <class>
+void cuda_free(void* p) noexcept {
+  static_cast<void>(cudaFree(p));
+}
+
+inline void wait(const Cuda& dev) {
+  detail::check(cudaStreamSynchronize(dev.state().stream), "cudaStreamSynchronize", dev.state().last_kernel);
+}
+
+template <class T>
+void copy(const Cuda& dev, const T* from, T* to, std::size_t n) {
+  if (n > 0 && !dev.state().measuring)
+    detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, dev.state().stream),
+                  "cudaMemcpyAsync", dev.state().last_kernel);
+}
+
+template <class T>
+void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
+  if (n == 0 || dev.state().measuring) return;
+  detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, dev.state().stream),
+                "cudaMemcpyAsync to the GPU", dev.state().last_kernel);
+  wait(dev);
+}
+
+template <class T>
+void download(const Cuda& dev, const T* from, T* to, std::size_t n) {
+  if (n == 0 || dev.state().measuring) return;
+  detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, dev.state().stream),
+                "cudaMemcpyAsync from the GPU", dev.state().last_kernel);
+  wait(dev);
+}
+
+template <class T>
+void fill_zeros(const Cuda& dev, T* to, std::size_t n) {
+  if (n > 0 && !dev.state().measuring)
+    detail::check(cudaMemsetAsync(to, 0, n * sizeof(T), dev.state().stream), "cudaMemsetAsync",
+                  dev.state().last_kernel);
+}
+
+}  // namespace tenon::kernels

@@ -1,0 +1,81 @@
+// What the tests of the CUDA kernels share: a device, memory on it, and every order in which the stand-in runs threads.
+// Each file is compiled twice: by g++ against tests/simt, and by nvcc for a machine with a GPU.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/cuda/launch.cuh"
+//
+#include <string>
+#include <vector>
+
+#include "catch.hpp"
+#include "kernels/exact.hpp"
+
+namespace tenon::tests {
+
+/// The device of this process. Without a GPU (and without the stand-in) the test is skipped.
+inline Cuda& cuda() {
+  static Cuda dev;
+  return dev;
+}
+
+/// n values in device memory with a guard behind them: intact() says that nobody wrote beyond the end. Offset moves the
+/// first value off its alignment by so many values.
+template <class T>
+class OnDevice {
+ public:
+  explicit OnDevice(const std::vector<T>& from, std::size_t offset = 0)
+      : n_(from.size()), offset_(offset), memory_(n_ + offset + guard) {
+    std::vector<T> all(memory_.size(), T(99));
+    std::copy(from.begin(), from.end(), all.begin() + static_cast<std::ptrdiff_t>(offset));
+    upload(cuda(), all.data(), memory_.data(), all.size());
+  }
+  explicit OnDevice(std::size_t n, T fill = T(-77), std::size_t offset = 0)
+      : OnDevice(std::vector<T>(n, fill), offset) {}
+
+  T* data() { return memory_.data() + offset_; }
+  std::size_t size() const { return n_; }
+  Span<T> span() { return {data(), n_}; }
+  Span<const T> const_span() { return {data(), n_}; }
+
+  std::vector<T> read() const {
+    const std::vector<T> all = everything();
+    return {all.begin() + static_cast<std::ptrdiff_t>(offset_),
+            all.begin() + static_cast<std::ptrdiff_t>(offset_ + n_)};
+  }
+  bool intact() const {
+    const std::vector<T> all = everything();
+    for (std::size_t i = 0; i < all.size(); ++i)
+      if ((i < offset_ || i >= offset_ + n_) && all[i] != T(99)) return false;
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t guard = 16;
+  std::vector<T> everything() const {
+    std::vector<T> all(memory_.size());
+    download(cuda(), memory_.data(), all.data(), all.size());
+    return all;
+  }
+  std::size_t n_, offset_;
+  kernels::CudaBuffer<T> memory_;
+};
+
+/// Whether f(), which gives a vector, gives the same bits every time: under every order of threads and blocks where the
+/// stand-in runs it, three times on a GPU.
+template <class F>
+bool same_bits_always(F&& f) {
+#if TENON_SIMT
+  return simt::same_in_every_order(f);
+#else
+  const auto first = f();
+  for (int i = 0; i < 2; ++i) {
+    const auto again = f();
+    if (again.size() != first.size() || std::memcmp(again.data(), first.data(), first.size() * sizeof(first[0])) != 0)
+      return false;
+  }
+  return true;
+#endif
+}
+
+}  // namespace tenon::tests
