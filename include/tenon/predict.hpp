@@ -26,11 +26,13 @@ class Weights {
 
   /// From a safetensors file made by tenon, or by PyTorch from the same layers in nn.Sequential. It holds the tensors of
   /// this network and no others, but for a checkpoint's of the optimizer.
-  static Shared load(const std::string& path) { return Shared(new Weights(SafeTensors::open(path))); }
-  static Shared load(const SafeTensors& file) { return Shared(new Weights(file)); }
+  static Shared load(const std::string& path, Device dev = Device()) {
+    return load(SafeTensors::open(path), std::move(dev));
+  }
+  static Shared load(const SafeTensors& file, Device dev = Device()) { return Shared(new Weights(file, dev)); }
   /// From the bytes of such a file; they are copied. `where` names them in errors.
-  static Shared load(std::span<const std::byte> bytes, std::string_view where = "memory") {
-    return Shared(new Weights(SafeTensors::parse(bytes, where)));
+  static Shared load(std::span<const std::byte> bytes, std::string_view where = "memory", Device dev = Device()) {
+    return load(SafeTensors::parse(bytes, where), std::move(dev));
   }
 
   const Metadata& metadata() const { return metadata_; }
@@ -40,16 +42,18 @@ class Weights {
   friend class Predictor;
   using P = plan::Plan<Net, plan::Mode::eval>;
 
-  explicit Weights(const SafeTensors& file)
+  Weights(const SafeTensors& file, Device& dev)
       : metadata_(file.metadata()),
         parameters_(P::memory.parameters),
         states_(P::memory.states),
         packed_(P::memory.packed) {
+    Buffer<float> parameters(P::memory.parameters), states(P::memory.states);
     std::vector<long long> counters(P::memory.counters);
     const std::string besides = "optimizer.";  // what a checkpoint holds besides the model
-    read_tensors<float>(file, plan::tensors<Net>(), {parameters_.data(), states_.data(), counters.data()},
+    read_tensors<float>(file, plan::tensors<Net>(), {parameters.data(), states.data(), counters.data()},
                         std::span(&besides, 1));
-    Device dev;
+    upload(dev, parameters.data(), parameters_.data(), parameters.size());
+    upload(dev, states.data(), states_.data(), states.size());
     plan::Context<Device, float> c;
     c.dev = &dev;
     c.parameters = parameters_.data();
@@ -61,7 +65,7 @@ class Weights {
   static constexpr auto ops = plan::Program<P, Device, float>::template table<Net>();
 
   Metadata metadata_;
-  Buffer<float> parameters_, states_, packed_;
+  typename Device::template Buffer<float> parameters_, states_, packed_;
 };
 
 /// Runs a network on batches of up to `capacity` samples. One object a thread; after it is made, nothing is allocated.
@@ -80,14 +84,18 @@ class Predictor {
     if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
     if (capacity < 1)
       throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
-    arena_ = Buffer<float>(static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
-    work_ = Buffer<float>(P::memory.workspace);
+    arena_ = Memory(static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
+    work_ = Memory(P::memory.workspace);
     device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
+    if constexpr (!Device::host_memory) {
+      outputs_ = Buffer<float>(static_cast<std::size_t>(capacity) * outputs);
+      measure_scratch(device_, [this] { run_steps(capacity_); });
+    }
   }
 
   /// `batch` rows of `inputs` values in PyTorch's order; rows of `outputs` values, valid until the next call.
   std::span<const float> operator()(const float* x, int batch = 1) {
-    std::copy(x, x + static_cast<std::size_t>(checked(batch)) * inputs, input().data());
+    upload(device_, x, input().data(), static_cast<std::size_t>(checked(batch)) * inputs);
     return run(batch);
   }
 
@@ -96,22 +104,35 @@ class Predictor {
     return {arena_.data() + P::memory.input * capacity_, static_cast<std::size_t>(capacity_) * inputs};
   }
   std::span<const float> run(int batch = 1) {
+    run_steps(checked(batch));
+    const float* const y = arena_.data() + P::memory.output * capacity_;
+    const std::size_t n = static_cast<std::size_t>(batch) * outputs;
+    if constexpr (Device::host_memory) {
+      return {y, n};
+    } else {
+      download(device_, y, outputs_.data(), n);
+      return {outputs_.data(), n};
+    }
+  }
+
+  const W& weights() const { return *weights_; }
+
+ private:
+  using Memory = typename Device::template Buffer<float>;
+
+  void run_steps(int batch) {
     plan::Context<Device, float> c;
     c.dev = &device_;
     c.capacity = capacity_;
-    c.batch = checked(batch);
+    c.batch = batch;
     c.arena = arena_.data();
     c.parameters = weights_->parameters_.data();
     c.states = const_cast<float*>(weights_->states_.data());  // read only at inference
     c.packed = const_cast<float*>(weights_->packed_.data());
     c.work = work_.span();
     for (int i = 0; i < P::memory.rows; ++i) W::ops.op[i].forward(c, P::memory.row[i]);
-    return {c.of(P::memory.output), static_cast<std::size_t>(batch) * outputs};
   }
 
-  const W& weights() const { return *weights_; }
-
- private:
   int checked(int batch) const {
     if (batch < 1 || batch > capacity_)
       throw Error("Predictor",
@@ -122,7 +143,8 @@ class Predictor {
   typename W::Shared weights_;
   Device device_;
   int capacity_;
-  Buffer<float> arena_, work_;
+  Memory arena_, work_;
+  Buffer<float> outputs_;  // for the host, where it may not look into the device's memory
 };
 
 }  // namespace tenon

@@ -78,6 +78,9 @@ class Cuda {
 
   CudaState& state() const { return *state_; }
 
+  /// Of the Cpu; here scratch memory is measured when a model is made (kernels/tenon/cuda/launch.cuh).
+  void reserve_scratch(std::size_t) {}
+
   CudaMath math = CudaMath::fp32;
 
  private:

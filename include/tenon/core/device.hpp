@@ -6,6 +6,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <memory>
 #include <type_traits>
@@ -28,6 +29,11 @@ class Executor {
 
 class Cpu {
  public:
+  /// What a device says of its memory: how to own some of it, and whether the host may look into it.
+  template <class T>
+  using Buffer = tenon::Buffer<T>;
+  static constexpr bool host_memory = true;
+
   /// One worker: the calling thread.
   Cpu() : Cpu(nullptr) {}
   explicit Cpu(std::shared_ptr<Executor> executor)
@@ -78,6 +84,27 @@ class Cpu {
   Isa isa_;
   std::vector<Buffer<std::byte>> scratch_;  // one a worker
 };
+
+// Moving numbers from host to device and back: the words that every device has.
+template <class T>
+void copy(const Cpu&, const T* from, T* to, std::size_t n) {
+  std::copy(from, from + n, to);
+}
+template <class T>
+void upload(const Cpu&, const T* from, T* to, std::size_t n) {
+  std::copy(from, from + n, to);
+}
+template <class T>
+void download(const Cpu&, const T* from, T* to, std::size_t n) {
+  std::copy(from, from + n, to);
+}
+template <class T>
+void fill_zeros(const Cpu&, T* to, std::size_t n) {
+  std::fill(to, to + n, T{});
+}
+/// Finds out what scratch memory f() takes, where a device has to know before. Nothing is computed.
+template <class F>
+void measure_scratch(Cpu&, F&&) {}
 
 }  // namespace tenon::kernels
 

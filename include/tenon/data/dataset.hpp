@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -59,19 +60,56 @@ class ImageData {
              std::int32_t* labels) const {
     const double mean[4] = {options_.mean, options_.mean, options_.mean, options_.mean};
     const double deviation[4] = {options_.deviation, options_.deviation, options_.deviation, options_.deviation};
-    gather_images(dev, images_, order, first, augmentation, Normalisation<T>::from(mean, deviation, images_.c), x,
-                  true);
+    const auto [images, known] = bytes_on(dev);
+    gather_images(dev, images, order, first, augmentation, Normalisation<T>::from(mean, deviation, images.c), x, true);
     const Span<std::int32_t> y{labels, static_cast<std::size_t>(x.batch)};
-    if (labels_)
-      gather_labels(dev, labels_, order, first, y);
+    if (known)
+      gather_labels(dev, known, order, first, y);
     else
-      std::fill(y.begin(), y.end(), 0);
+      fill_zeros(dev, y.data, y.size);
+  }
+
+  struct Bytes {
+    Images images;
+    const std::uint8_t* labels;
+  };
+  // A copy of the set in the memory of a device, made once and kept for as long as this.
+  template <class Device>
+  struct Resident {
+    typename Device::template Buffer<std::uint8_t> pixels, labels;
+  };
+
+  template <class Device>
+  Bytes bytes_on(Device& dev) const {
+    if constexpr (Device::host_memory) {
+      return {images_, labels_};
+    } else {
+      static const char tag = 0;  // one for each type of device
+      if (resident_tag_ != &tag) {
+        auto r = std::make_shared<Resident<Device>>();
+        const std::size_t n = static_cast<std::size_t>(images_.count);
+        r->pixels = typename Device::template Buffer<std::uint8_t>(n * static_cast<std::size_t>(images_.sample()));
+        upload(dev, images_.pixels, r->pixels.data(), r->pixels.size());
+        if (labels_) {
+          r->labels = typename Device::template Buffer<std::uint8_t>(n);
+          upload(dev, labels_, r->labels.data(), n);
+        }
+        resident_ = std::move(r);
+        resident_tag_ = &tag;
+      }
+      const auto& r = *static_cast<const Resident<Device>*>(resident_.get());
+      Images there = images_;
+      there.pixels = r.pixels.data();
+      return {there, labels_ ? r.labels.data() : nullptr};
+    }
   }
 
   Images images_;
   const std::uint8_t* labels_;
   std::uint64_t size_;
   Options options_;
+  mutable std::shared_ptr<void> resident_;
+  mutable const void* resident_tag_ = nullptr;
 };
 
 /// Samples of your own: `inputs` values and `targets` targets a sample, rows back to back.
@@ -88,30 +126,48 @@ class Samples {
   std::uint64_t size() const { return count_; }
 
   template <int I>
-  void shuffled(auto&, const random::Permutation& order, const random::Key&, std::uint64_t first, View<T, Batch, I> x,
-                Target* y) const {
-    for (int b = 0; b < x.batch; ++b)
-      copy(static_cast<std::size_t>(order(first + static_cast<std::uint64_t>(b))), b, x, y);
+  void shuffled(auto& dev, const random::Permutation& order, const random::Key&, std::uint64_t first,
+                View<T, Batch, I> x, Target* y) const {
+    write(
+        dev, [&](int b) { return order(first + static_cast<std::uint64_t>(b)); }, x, y);
   }
   template <int I>
-  void in_order(auto&, std::uint64_t first, View<T, Batch, I> x, Target* y) const {
-    for (int b = 0; b < x.batch; ++b) copy(static_cast<std::size_t>(first) + static_cast<std::size_t>(b), b, x, y);
+  void in_order(auto& dev, std::uint64_t first, View<T, Batch, I> x, Target* y) const {
+    write(
+        dev, [&](int b) { return first + static_cast<std::uint64_t>(b); }, x, y);
   }
 
  private:
-  template <int I>
-  void copy(std::size_t from, int row, View<T, Batch, I> x, Target* y) const {
+  // Rows from(0), from(1), ... of the set; of a device whose memory the host may not touch, one copy for them all.
+  template <class Device, class From, int I>
+  void write(Device& dev, From from, View<T, Batch, I> x, Target* y) const {
     if (x_.size() != count_ * I)
       throw Error("Samples",
                   "expected " + std::to_string(I) + " values a sample, got " + std::to_string(x_.size() / count_));
     const std::size_t targets = y_.size() / count_;
-    std::copy_n(x_.data() + from * I, I, x.row(row));
-    std::copy_n(y_.data() + from * targets, targets, y + static_cast<std::size_t>(row) * targets);
+    T* rows = x.data;
+    Target* row_targets = y;
+    if constexpr (!Device::host_memory) {
+      rows_.resize(x.size());
+      row_targets_.resize(static_cast<std::size_t>(x.batch) * targets);
+      rows = rows_.data(), row_targets = row_targets_.data();
+    }
+    for (int b = 0; b < x.batch; ++b) {
+      const std::size_t sample = static_cast<std::size_t>(from(b)), to = static_cast<std::size_t>(b);
+      std::copy_n(x_.data() + sample * I, I, rows + to * I);
+      std::copy_n(y_.data() + sample * targets, targets, row_targets + to * targets);
+    }
+    if constexpr (!Device::host_memory) {
+      upload(dev, rows, x.data, x.size());
+      upload(dev, row_targets, y, row_targets_.size());
+    }
   }
 
   std::vector<T> x_;
   std::vector<Target> y_;
   std::size_t count_;
+  mutable std::vector<T> rows_;  // a batch on its way to a device
+  mutable std::vector<Target> row_targets_;
 };
 
 }  // namespace tenon

@@ -57,7 +57,6 @@ struct BatchNorm {
                                   T(M::value), at.template state<0>(), at.template state<1>(),
                                   View<T, C>(at.template keep<T, 0>()), View<T, C>(at.template keep<T, 1>()),
                                   pixels(at, at.y), at.work);
-      ++at.count(2);
     } else {
       batch_norm_forward_inference(dev, pixels(at, at.x), at.template param<0>(), at.template param<1>(), T(E::value),
                                    at.as_const(at.template state<0>()), at.as_const(at.template state<1>()),

@@ -3,7 +3,7 @@
 // forward    at.x  at.y             the input, and where the output goes
 //            at.params()            auto [w, b] = at.params();    in the order of infer()
 //            at.keep<T, I>()        what backward will want again
-//            at.state<I>()          saved, not trained (BatchNorm); at.count(I) for a counter
+//            at.state<I>()          saved, not trained (BatchNorm); the model raises counters
 // backward   at.x  at.y  at.dy  at.dx   x and y if infer() asked for them; dy may be overwritten; dx may be null, or add
 //            at.params()  at.grads()    auto [dw, db] = at.grads();    each null, or to be written or added to
 // both       at.batch  at.training  at.epilogue  at.random  at.first_sample  at.work  at.packed
@@ -39,7 +39,6 @@ struct Context {
   T* gradients = nullptr;
   bool add_gradients = false;
   T* states = nullptr;
-  long long* counters = nullptr;
   T* fixed = nullptr;
   T* packed = nullptr;
   Span<T> work{};
@@ -163,7 +162,6 @@ struct At {
   auto state() const {
     return typename detail::TensorOf<tenon::View, T, spec.states[I].dims>::type(context->states + row->state[I]);
   }
-  long long& count(int i) const { return context->counters[row->state[i]]; }
 
   /// Keep number I as U; per sample it holds `batch` rows, back to back. Null outside training.
   template <class U, int I>

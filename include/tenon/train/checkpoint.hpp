@@ -25,6 +25,50 @@ namespace tenon {
 
 namespace detail {
 
+/// A model's memory as the host sees it while this lives: of the Cpu the memory itself, of another device a copy.
+template <class Model>
+class OnHost {
+  using T = typename Model::T;
+
+ public:
+  static constexpr bool copies = !std::remove_cvref_t<decltype(std::declval<Model&>().device())>::host_memory;
+
+  // Those who save only read, so a const model will do.
+  explicit OnHost(const Model& model) : model_(const_cast<Model&>(model)) {
+    if constexpr (copies) {
+      parameters_ = read(model_.parameters());
+      states_ = read(model_.states());
+    }
+  }
+
+  Flat<T> flat() {
+    if constexpr (copies)
+      return {parameters_.data(), states_.data(), model_.counters().data()};
+    else
+      return {model_.parameters().data, model_.states().data, model_.counters().data()};
+  }
+
+  /// After flat() was written to.
+  void write_back() {
+    if constexpr (copies) {
+      upload(model_.device(), parameters_.data(), model_.parameters().data, parameters_.size());
+      upload(model_.device(), states_.data(), model_.states().data, states_.size());
+    }
+  }
+
+  Buffer<T> read(Span<T> from) {
+    Buffer<T> to(from.size);
+    download(model_.device(), from.data, to.data(), to.size());
+    return to;
+  }
+
+ protected:
+  Model& model_;
+
+ private:
+  Buffer<T> parameters_, states_;
+};
+
 /// A trainer's memory, whatever its network: what follows is compiled once for each type of values.
 template <class T>
 struct Snapshot {
@@ -35,29 +79,47 @@ struct Snapshot {
   Progress* progress;
 };
 
-template <class Model>
-Flat<typename Model::T> flat(Model& m) {
-  return {m.parameters().data, m.states().data, m.counters().data()};
-}
+/// The same of a trainer.
+template <class Trainer, class Model = std::remove_cvref_t<decltype(std::declval<Trainer&>().model())>>
+class TrainerOnHost : OnHost<Model> {
+  using T = typename Trainer::T;
 
-// Those who save only read, so a const model or trainer will do.
-template <class Model>
-Flat<typename Model::T> flat(const Model& m) {
-  return flat(const_cast<Model&>(m));
-}
+ public:
+  explicit TrainerOnHost(const Trainer& trainer)
+      : OnHost<Model>(trainer.model()), trainer_(const_cast<Trainer&>(trainer)) {
+    using Optimizer = std::remove_cvref_t<decltype(trainer.optimizer())>;
+    if constexpr (requires { trainer.optimizer().used_states(); })
+      names_ = trainer.optimizer().used_states();
+    else if constexpr (Optimizer::states > 0)
+      names_ = {Optimizer::state_names, static_cast<std::size_t>(Optimizer::states)};
+    if constexpr (copies)
+      for (std::size_t i = 0; i < names_.size(); ++i) states_.push_back(this->read(trainer_.state()[i].span()));
+  }
 
-template <class Trainer>
-Snapshot<typename Trainer::T> snapshot(Trainer& trainer) {
-  using Optimizer = std::remove_cvref_t<decltype(trainer.optimizer())>;
-  std::span<const char* const> names;
-  if constexpr (requires { trainer.optimizer().used_states(); })
-    names = trainer.optimizer().used_states();
-  else if constexpr (Optimizer::states > 0)
-    names = {Optimizer::state_names, static_cast<std::size_t>(Optimizer::states)};
-  Snapshot<typename Trainer::T> s{&trainer.model().tensors(), flat(trainer.model()), names, {}, &trainer.progress()};
-  for (std::size_t i = 0; i < names.size(); ++i) s.states.push_back(trainer.state()[i].data());
-  return s;
-}
+  Snapshot<T> snapshot() {
+    Snapshot<T> s{&trainer_.model().tensors(), this->flat(), names_, {}, &trainer_.progress()};
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      if constexpr (copies)
+        s.states.push_back(states_[i].data());
+      else
+        s.states.push_back(trainer_.state()[i].data());
+    return s;
+  }
+
+  void write_back() {
+    OnHost<Model>::write_back();
+    if constexpr (copies)
+      for (std::size_t i = 0; i < names_.size(); ++i)
+        upload(trainer_.model().device(), states_[i].data(), trainer_.state()[i].data(), states_[i].size());
+  }
+
+ private:
+  static constexpr bool copies = OnHost<Model>::copies;
+
+  Trainer& trainer_;
+  std::span<const char* const> names_;
+  std::vector<Buffer<T>> states_;
+};
 
 // What read_tensors would refuse is not written.
 template <class T>
@@ -178,7 +240,7 @@ void load_checkpoint(const Snapshot<T>& s, const SafeTensors& file) {
 /// Writes a model; the file is the old or the new one, whole, at any instant. NaN or infinity in it: Error.
 template <class Model>
 void save_model(const FileLock& lock, const Model& model, Metadata metadata = {}) {
-  detail::save_model(lock, model.tensors(), detail::flat(model), std::move(metadata));
+  detail::save_model(lock, model.tensors(), detail::OnHost<Model>(model).flat(), std::move(metadata));
 }
 template <class Model>
 void save_model(const std::string& path, const Model& model, Metadata metadata = {}) {
@@ -188,7 +250,9 @@ void save_model(const std::string& path, const Model& model, Metadata metadata =
 /// Reads a model, of ours or of PyTorch's, with the tensors of this network and no others. All or nothing.
 template <class Model>
 void load_model(Model& model, const SafeTensors& file) {
-  read_tensors(file, model.tensors(), detail::flat(model));
+  detail::OnHost<Model> here(model);
+  read_tensors(file, model.tensors(), here.flat());
+  here.write_back();
 }
 /// Returns the metadata.
 template <class Model>
@@ -202,7 +266,7 @@ Metadata load_model(Model& model, const std::string& path) {
 /// caller's to remember, in `metadata` for instance.
 template <class Trainer>
 void save_checkpoint(const FileLock& lock, const Trainer& trainer, Metadata metadata = {}) {
-  detail::save_checkpoint(lock, detail::snapshot(const_cast<Trainer&>(trainer)), std::move(metadata));
+  detail::save_checkpoint(lock, detail::TrainerOnHost<Trainer>(trainer).snapshot(), std::move(metadata));
 }
 template <class Trainer>
 void save_checkpoint(const std::string& path, const Trainer& trainer, Metadata metadata = {}) {
@@ -212,7 +276,9 @@ void save_checkpoint(const std::string& path, const Trainer& trainer, Metadata m
 /// Reads what save_checkpoint wrote into a trainer made alike. All or nothing.
 template <class Trainer>
 void load_checkpoint(Trainer& trainer, const SafeTensors& file) {
-  detail::load_checkpoint(detail::snapshot(trainer), file);
+  detail::TrainerOnHost<Trainer> here(trainer);
+  detail::load_checkpoint(here.snapshot(), file);
+  here.write_back();
 }
 /// Returns the metadata.
 template <class Trainer>

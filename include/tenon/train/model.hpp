@@ -11,7 +11,9 @@
 #include <string>
 #include <vector>
 
+#include "tenon/core/cuda.hpp"
 #include "tenon/core/thread_pool.hpp"
+#include "tenon/cpu/reduce.hpp"
 #include "tenon/plan/describe.hpp"
 #include "tenon/train/initialize.hpp"
 
@@ -25,6 +27,15 @@ struct Fp32 {
 struct Fp64 {
   using value = double;
   static constexpr const char* name = "fp64";
+};
+/// On Cuda, how products are computed besides; what is stored is float. With Fp32 the device says it: Cuda{CudaMath::tf32}.
+struct Tf32 : Fp32 {
+  static constexpr const char* name = "tf32";
+  static constexpr CudaMath math = CudaMath::tf32;
+};
+struct Bf16 : Fp32 {
+  static constexpr const char* name = "bf16";
+  static constexpr CudaMath math = CudaMath::bf16;
 };
 
 /// What a model runs on unless told otherwise: all the threads that this process may use.
@@ -40,6 +51,8 @@ template <class Net, class Device = Cpu, class Precision = Fp32, plan::Mode M = 
 class Model {
  public:
   using T = typename Precision::value;
+  template <class V>
+  using Memory = typename Device::template Buffer<V>;
   using Network = Net;
   using Train = plan::Plan<Net, M>;
   using Eval = plan::Plan<Net, plan::Mode::eval>;
@@ -50,16 +63,17 @@ class Model {
   explicit Model(Seed seed = {}, int capacity = 128, Device device = default_device<Device>())
       : device_(std::move(device)), seed_(seed), capacity_(at_least_one(capacity)), tensors_(plan::tensors<Net>()) {
     constexpr auto &train = Train::memory, &eval = Eval::memory;
-    parameters_ = Buffer<T>(train.parameters);
-    gradients_ = Buffer<T>(train.parameters);
-    states_ = Buffer<T>(train.states);
+    if constexpr (requires { Precision::math; }) device_.math = Precision::math;
+    parameters_ = Memory<T>(train.parameters);
+    gradients_ = Memory<T>(train.parameters);
+    states_ = Memory<T>(train.states);
     counters_.assign(train.counters, 0);
-    saved_states_ = Buffer<T>(train.states);
+    saved_states_ = Memory<T>(train.states);
     saved_counters_ = counters_;
-    arena_ = Buffer<T>(static_cast<std::size_t>(std::max(train.arena, eval.arena)) * capacity_);
-    fixed_ = Buffer<T>(train.fixed);
-    packed_ = Buffer<T>(std::max(train.packed, eval.packed));
-    work_ = Buffer<T>(std::max(train.workspace, eval.workspace));
+    arena_ = Memory<T>(static_cast<std::size_t>(std::max(train.arena, eval.arena)) * capacity_);
+    fixed_ = Memory<T>(train.fixed);
+    packed_ = Memory<T>(std::max(train.packed, eval.packed));
+    work_ = Memory<T>(std::max(train.workspace, eval.workspace));
     device_.reserve_scratch(static_cast<std::size_t>(sizeof(T) == 4
                                                          ? std::max(train.scratch_float, eval.scratch_float)
                                                          : std::max(train.scratch_double, eval.scratch_double)));
@@ -71,21 +85,29 @@ class Model {
     context_.parameters = parameters_.data();
     context_.gradients = gradients_.data();
     context_.states = states_.data();
-    context_.counters = counters_.data();
     context_.fixed = fixed_.data();
     context_.packed = packed_.data();
     context_.work = work_.span();
     context_.seed = seed_.value;
+    if constexpr (!Device::host_memory)
+      measure_scratch(device_, [this] {
+        predict(capacity_);
+        forward(capacity_);
+        backward();
+        count_steps(-1);
+      });
   }
   Model(const Model&) = delete;  // views and rows point into it
   Model& operator=(const Model&) = delete;
 
   Device& device() { return device_; }
+  const Device& device() const { return device_; }
   Seed seed() const { return seed_; }
   int capacity() const { return capacity_; }
 
   /// Every parameter and state by name, with its offset.
   const std::vector<plan::Tensor>& tensors() const { return tensors_; }
+  // Memory of the device: download(device(), ...) where the host may not look into it.
   Span<T> parameters() { return parameters_.span(); }
   Span<const T> parameters() const { return parameters_.span(); }
   Span<T> gradients() { return gradients_.span(); }
@@ -96,16 +118,18 @@ class Model {
 
   /// Back to what the seed gives.
   void reset() {
-    std::fill(parameters_.begin(), parameters_.end(), T(0));
+    Buffer<T> parameters(parameters_.size()), states(states_.size());
     for (std::size_t i = 0, slot = 0; i < tensors_.size(); ++i) {
       const plan::Tensor& t = tensors_[i];
       slot = i > 0 && tensors_[i - 1].node == t.node ? slot + 1 : 0;
       if (t.kind == plan::Tensor::Kind::counter)
         counters_[t.offset] = 0;
       else
-        initialize((t.kind == plan::Tensor::Kind::parameter ? parameters_ : states_).data() + t.offset, t.dims.count(),
+        initialize((t.kind == plan::Tensor::Kind::parameter ? parameters : states).data() + t.offset, t.dims.count(),
                    t.initial, seed_, t.node, static_cast<int>(slot));
     }
+    upload(device_, parameters.data(), parameters_.data(), parameters.size());
+    upload(device_, states.data(), states_.data(), states.size());
   }
 
   /// Where a batch is to be written: rows of `inputs` values, in PyTorch's order.
@@ -138,7 +162,13 @@ class Model {
       op.forward(context_, row);
       return true;
     });
+    count_steps(1);
     return output<Train>();
+  }
+
+  /// Raises the counters of steps (BatchNorm's num_batches_tracked), as forward() does by one.
+  void count_steps(long long steps) {
+    for (long long& c : counters_) c += steps;
   }
 
   /// Where the gradient of the loss by the outputs is to be written after forward().
@@ -188,13 +218,13 @@ class Model {
   }
 
   /// The last layer, seen from the loss, whose gradients are finite no more; empty if all are.
-  std::string first_non_finite_gradient() const {
+  std::string first_non_finite_gradient() {
     for (std::size_t i = tensors_.size(); i-- > 0;)
       if (!finite_in(gradients_, tensors_[i])) return "the gradient of " + tensors_[i].name;
     return {};
   }
   /// The first tensor whose values are finite no more; empty if all are.
-  std::string first_non_finite_parameter() const {
+  std::string first_non_finite_parameter() {
     for (const plan::Tensor& t : tensors_)
       if (!finite_in(parameters_, t)) return t.name;
     return {};
@@ -202,11 +232,11 @@ class Model {
 
   /// States are what a training step changes besides the parameters; a step that must not count is taken back by these.
   void save_states() {
-    std::copy(states_.begin(), states_.end(), saved_states_.begin());
-    saved_counters_ = counters_;
+    copy(device_, states_.data(), saved_states_.data(), states_.size());
+    std::copy(counters_.begin(), counters_.end(), saved_counters_.begin());
   }
   void restore_states() {
-    std::copy(saved_states_.begin(), saved_states_.end(), states_.begin());
+    copy(device_, saved_states_.data(), states_.data(), states_.size());
     std::copy(saved_counters_.begin(), saved_counters_.end(), counters_.begin());
   }
 
@@ -225,13 +255,9 @@ class Model {
     return View<const T, Batch, outputs>(context_.of(P::memory.output), context_.batch);
   }
 
-  static bool finite(const T* p, std::size_t n) {
-    for (std::size_t i = 0; i < n; ++i)
-      if (!std::isfinite(p[i])) return false;
-    return true;
-  }
+  bool finite(const T* p, std::size_t n) { return all_finite(device_, Span<const T>{p, n}); }
 
-  static bool finite_in(const Buffer<T>& flat, const plan::Tensor& t) {
+  bool finite_in(const Memory<T>& flat, const plan::Tensor& t) {
     return t.kind != plan::Tensor::Kind::parameter ||
            finite(flat.data() + t.offset, static_cast<std::size_t>(t.dims.count()));
   }
@@ -251,9 +277,9 @@ class Model {
   Seed seed_;
   int capacity_;
   std::vector<plan::Tensor> tensors_;
-  Buffer<T> parameters_, gradients_, states_, saved_states_;
+  Memory<T> parameters_, gradients_, states_, saved_states_;
   std::vector<long long> counters_, saved_counters_;
-  Buffer<T> arena_, fixed_, packed_, work_;
+  Memory<T> arena_, fixed_, packed_, work_;
   plan::Context<Device, T> context_;
 };
 

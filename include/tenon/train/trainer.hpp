@@ -50,6 +50,8 @@ template <class Model, class Optimizer, class Loss = CrossEntropy>
 class Trainer {
  public:
   using T = typename Model::T;
+  template <class V>
+  using Memory = typename Model::template Memory<V>;
   using Target = typename Loss::Target;
 
   explicit Trainer(Model& model, Optimizer optimizer, Loss loss = {}, Schedule schedule = {},
@@ -59,9 +61,13 @@ class Trainer {
         schedule_(schedule),
         options_(options),
         model_(model),
-        targets_(static_cast<std::size_t>(model.capacity()) * loss_.template targets_a_sample<Model::outputs>()) {
+        targets_(static_cast<std::size_t>(model.capacity()) * targets_a_sample()) {
     for (int s = 0; s < Optimizer::states; ++s) state_.emplace_back(model.parameters().size);
     lay_out_ranges();
+    if constexpr (!host_memory) {
+      outputs_ = Buffer<T>(static_cast<std::size_t>(model.capacity()) * Model::outputs);
+      measure_scratch(model.device(), [this] { take_all_scratch(); });
+    }
   }
 
   Model& model() { return model_; }
@@ -71,8 +77,8 @@ class Trainer {
   const Loss& loss() const { return loss_; }
   const Schedule& schedule() const { return schedule_; }
   /// The optimizer's own buffers, with the parameters' offsets; Optimizer::state_names gives their names.
-  std::vector<Buffer<T>>& state() { return state_; }
-  const std::vector<Buffer<T>>& state() const { return state_; }
+  std::vector<Memory<T>>& state() { return state_; }
+  const std::vector<Memory<T>>& state() const { return state_; }
   Progress& progress() { return progress_; }
   const Progress& progress() const { return progress_; }
   double learning_rate() const { return optimizer_.lr * schedule_.at(static_cast<std::int64_t>(progress_.step)); }
@@ -82,6 +88,17 @@ class Trainer {
   /// Forward, loss and backward for the batch in model().input(). Throws NonFinite, with the states as they were, and a
   /// large update before it taken back.
   LossSums backward(const Target* targets, int batch) {
+    if constexpr (host_memory) {
+      return backward_of(targets, batch);
+    } else {
+      upload(model_.device(), targets, targets_.data(), static_cast<std::size_t>(batch) * targets_a_sample());
+      return backward_of(targets_.data(), batch);
+    }
+  }
+
+ private:
+  // The same for targets in the device's memory.
+  LossSums backward_of(const Target* targets, int batch) {
     if (batch < smallest_batch)
       throw Error("train",
                   "expected a batch of at least 2 samples, because BatchNorm over (B, C) needs more than one value a "
@@ -103,6 +120,7 @@ class Trainer {
     return sums;
   }
 
+ public:
   /// One step of the optimizer with model().gradients(). Throws NonFinite, with weights and states as they were.
   void update() {
     auto& dev = model_.device();
@@ -118,13 +136,7 @@ class Trainer {
     // An update of ordinary size cannot overflow. One that might, or that might ruin the weights, is made on probation.
     const bool large = !(lr * (1 + norm * scale) < 1e3);
     if (large) back_up();
-    for (const Range& r : ranges_) {
-      Span<T> states[Optimizer::states > 0 ? Optimizer::states : 1];
-      for (int s = 0; s < Optimizer::states; ++s) states[s] = {state_[s].data() + r.begin, r.size};
-      optimizer_.update(dev, Span<T>{model_.parameters().data + r.begin, r.size},
-                        Span<const T>{model_.gradients().data + r.begin, r.size}, states, lr, scale, progress_.step,
-                        r.decay);
-    }
+    update_ranges(lr, scale);
     if (large && !all_finite(dev, Span<const T>{model_.parameters().data, model_.parameters().size})) {
       const std::string layer = model_.first_non_finite_parameter();
       restore_backup();
@@ -137,7 +149,7 @@ class Trainer {
   /// backward() and update() for `batch` samples of yours: rows of Model::inputs values in PyTorch's order.
   LossSums step(const T* x, const Target* targets, int batch) {
     const auto in = model_.input(batch);
-    std::copy(x, x + in.size(), in.data);
+    upload(model_.device(), x, in.data, in.size());
     const LossSums sums = backward(targets, batch);
     update();
     return sums;
@@ -169,7 +181,7 @@ class Trainer {
         break;
       }
       data.shuffled(model_.device(), order, augment, progress_.position, model_.input(batch), targets_.data());
-      const LossSums sums = backward(targets_.data(), batch);
+      const LossSums sums = backward_of(targets_.data(), batch);
       update();
       progress_.sums = progress_.sums + sums;
       progress_.position += static_cast<std::uint64_t>(batch);
@@ -201,7 +213,12 @@ class Trainer {
       data.in_order(model_.device(), first, model_.input(batch), targets_.data());
       const auto y = model_.predict(batch);
       sums = sums + loss_(model_.device(), y, targets_.data(), View<T, Batch, Model::outputs>(nullptr, batch));
-      if (!on_batch(first, y)) break;
+      if constexpr (host_memory) {
+        if (!on_batch(first, y)) break;
+      } else {
+        download(model_.device(), y.data, outputs_.data(), y.size());
+        if (!on_batch(first, View<const T, Batch, Model::outputs>(outputs_.data(), batch))) break;
+      }
     }
     return sums;
   }
@@ -211,6 +228,33 @@ class Trainer {
     std::size_t begin, size;
     bool decay;
   };
+
+  static constexpr bool host_memory = std::remove_cvref_t<decltype(std::declval<Model&>().device())>::host_memory;
+
+  std::size_t targets_a_sample() const {
+    return static_cast<std::size_t>(Loss::template targets_a_sample<Model::outputs>());
+  }
+
+  void update_ranges(double lr, double scale) {
+    for (const Range& r : ranges_) {
+      Span<T> states[Optimizer::states > 0 ? Optimizer::states : 1];
+      for (int s = 0; s < Optimizer::states; ++s) states[s] = {state_[s].data() + r.begin, r.size};
+      optimizer_.update(model_.device(), Span<T>{model_.parameters().data + r.begin, r.size},
+                        Span<const T>{model_.gradients().data + r.begin, r.size}, states, lr, scale, progress_.step,
+                        r.decay);
+    }
+  }
+
+  // One call of everything here that takes scratch memory besides the model.
+  void take_all_scratch() {
+    const int batch = model_.capacity();
+    const auto y = model_.forward(batch);
+    loss_(model_.device(), y, targets_.data(), model_.output_gradient());
+    model_.count_steps(-1);
+    sum_of_squares(model_.device(), Span<const T>{model_.gradients().data, model_.gradients().size});
+    all_finite(model_.device(), Span<const T>{model_.parameters().data, model_.parameters().size});
+    update_ranges(0, 1);
+  }
 
   // BatchNorm over (B, C) or one pixel has one value a channel for each sample, so one sample is not enough.
   static constexpr int smallest_batch = [] {
@@ -224,16 +268,18 @@ class Trainer {
   void back_up() {
     if (backup_.empty())
       for (std::size_t i = 0; i <= state_.size(); ++i) backup_.emplace_back(model_.parameters().size);
-    std::copy(model_.parameters().begin(), model_.parameters().end(), backup_[0].begin());
-    for (std::size_t s = 0; s < state_.size(); ++s)
-      std::copy(state_[s].begin(), state_[s].end(), backup_[s + 1].begin());
+    exchange([](auto& dev, T* here, T* backup, std::size_t n) { copy(dev, here, backup, n); });
     backed_up_ = true;
   }
   void restore_backup() {
-    std::copy(backup_[0].begin(), backup_[0].end(), model_.parameters().begin());
-    for (std::size_t s = 0; s < state_.size(); ++s)
-      std::copy(backup_[s + 1].begin(), backup_[s + 1].end(), state_[s].begin());
+    exchange([](auto& dev, T* here, T* backup, std::size_t n) { copy(dev, backup, here, n); });
     backed_up_ = false;
+  }
+  template <class F>
+  void exchange(F f) {
+    const std::size_t n = model_.parameters().size;
+    f(model_.device(), model_.parameters().data, backup_[0].data(), n);
+    for (std::size_t s = 0; s < state_.size(); ++s) f(model_.device(), state_[s].data(), backup_[s + 1].data(), n);
   }
 
   // Neighbours with the same decay are one range; the padding between them holds zeros and stays zero.
@@ -260,8 +306,9 @@ class Trainer {
   Schedule schedule_;
   TrainerOptions options_;
   Model& model_;
-  std::vector<Target> targets_;
-  std::vector<Buffer<T>> state_, backup_;  // the optimizer's; parameters and the optimizer's
+  Memory<Target> targets_;
+  Buffer<T> outputs_;                      // the last batch's for the host, where it may not look into the device's
+  std::vector<Memory<T>> state_, backup_;  // the optimizer's; parameters and the optimizer's
   bool backed_up_ = false;                 // the last update was large, and no loss has been seen since
   std::vector<Range> ranges_;
   Progress progress_;
