@@ -38,19 +38,15 @@ template <int C>
 using Block = Residual<Conv2d<C, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU,  //
                        Conv2d<C, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>>;
 
-/// The same at half the resolution and C channels, the skip projected.
-template <int C>
-using Halving = Residual<Body<Conv2d<C, Kernel<3>, Stride<2>, Padding<1>, NoBias>, BatchNorm<>, ReLU,  //
-                              Conv2d<C, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>>,
-                         Skip<Conv2d<C, Kernel<1>, Stride<2>, NoBias>, BatchNorm<>>>;
-
-/// A small residual network (He et al., 2016).
-struct Resnet : Sequential<Image,                                                         //
-                           Conv2d<16, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU,  // (16, 28, 28)
-                           Block<16>, ReLU,                                               //
-                           Halving<32>, ReLU,                                             // (32, 14, 14)
-                           Halving<64>, ReLU,                                             // (64, 7, 7)
-                           GlobalAvgPool, Linear<10>> {
+/// A small residual network (He et al., 2016) whose resolution is halved by max-pooling between the blocks: on these
+/// pictures better and cheaper than blocks of stride 2. The last pool is over the whole picture. 116,602 parameters.
+struct Resnet : Sequential<Image,                                                                       //
+                           Conv2d<16, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU,                // (16, 28, 28)
+                           Conv2d<32, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU, MaxPool2d<2>,  // (32, 14, 14)
+                           Block<32>, ReLU,                                                             //
+                           Conv2d<64, Kernel<3>, Padding<1>, NoBias>, BatchNorm<>, ReLU, MaxPool2d<2>,  // (64, 7, 7)
+                           Block<64>, ReLU,                                                             //
+                           MaxPool2d<7>, Flatten, Linear<10>> {
   static constexpr const char* name = "resnet";
 };
 

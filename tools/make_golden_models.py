@@ -29,6 +29,18 @@ DOCUMENT = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 exec("\n".join(re.findall(r"```python\n(.*?)```", DOCUMENT, re.S)), globals())  # Residual, MODELS, block, ...
 
 
+def halving(i, c):
+    """A block at half the resolution and c channels, the skip projected."""
+    return Residual([nn.Conv2d(i, c, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU(),
+                     nn.Conv2d(c, c, 3, padding=1, bias=False), nn.BatchNorm2d(c)],
+                    [nn.Conv2d(i, c, 1, stride=2, bias=False), nn.BatchNorm2d(c)])
+
+
+def global_avg_pool():
+    """One entry of the list, as tenon's GlobalAvgPool, so that what follows has the same index."""
+    return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+
+
 def pseudo(count, salt, scale, centre=0.0):
     """Numbers in centre +- scale, from a hash of (salt, index): the same in C++, to the bit."""
     with np.errstate(over="ignore"):

@@ -98,12 +98,13 @@ void backward(benchmark::State& state) {
   BENCHMARK(backward<__VA_ARGS__>)->ArgName("threads")->Arg(1)->Arg(2)->UseRealTime()
 
 constexpr ConvDims cnn_1{1, 28, 28, 32, 1, three}, cnn_2{32, 14, 14, 64, 1, three};
-constexpr ConvDims resnet_1{16, 28, 28, 16, 1, three}, resnet_2{16, 28, 28, 32, 1, halving},
-    resnet_3{64, 7, 7, 64, 1, three};
+constexpr ConvDims resnet_1{16, 28, 28, 32, 1, three}, resnet_2{32, 14, 14, 32, 1, three},
+    resnet_3{64, 7, 7, 64, 1, three}, half{16, 28, 28, 32, 1, halving};
 CONV(cnn_1, pooled);
 CONV(cnn_2, flattened);
 CONV(resnet_1, none);
 CONV(resnet_2, none);
 CONV(resnet_3, none);
+CONV(half, none);
 
 }  // namespace

@@ -51,7 +51,7 @@ void backward(benchmark::State& state) {
   share.report(state, k.bytes / bandwidth);
 }
 
-BENCHMARK(forward<7, 64>);  // resnet
+BENCHMARK(forward<7, 64>);
 BENCHMARK(backward<7, 64>);
 BENCHMARK(forward<28, 16>);
 BENCHMARK(backward<28, 16>);
