@@ -7,11 +7,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
+#include "tenon/core/arguments.hpp"
 #include "tenon/core/view.hpp"
 
 namespace tenon::kernels {
@@ -28,6 +31,29 @@ template <class = void>
 std::string cuda_problem();
 
 struct CudaState;  // kernels/tenon/cuda/device.cuh
+
+/// What changes from one step to the next and kernels must know. A recorded step is replayed with the arguments that it
+/// was recorded with, so its kernels read this instead, from device memory.
+struct CudaCursor {
+  std::uint64_t first_sample = 0;  // position in the epoch of the batch's first sample
+  std::uint32_t step = 0;          // updates made before
+  std::uint32_t epoch = 0;         // epochs finished
+  double learning_rate = 0;
+  double grad_scale = 1;  // clipping
+  int stopped = 0;        // not 0: from this step on nothing is changed any more, and the host is to look into it
+  std::uint32_t stopped_at = 0;
+};
+
+/// What host and device tell each other about some recorded steps.
+struct CudaControl {
+  static constexpr int most_steps = 64;
+  CudaCursor cursor;
+  LossSums batch_sums;                // of the running step, written by the loss
+  LossSums sums;                      // of the steps made
+  double squared_norm = 0;            // of the gradient
+  std::uint32_t rates_from = 0;       // the step of rates[0]
+  double rates[most_steps + 1] = {};  // learning rates of the steps to come
+};
 
 /// The GPU of that number among those that CUDA_VISIBLE_DEVICES leaves. Throws Error with cuda_problem().
 template <class = void>
@@ -66,12 +92,28 @@ class CudaBuffer {
   std::size_t size_ = 0;
 };
 
+/// Steps of a training, recorded once as CUDA graphs and replayed (kernels/tenon/cuda/recorder.cuh). The device's memory
+/// of the control block, and a graph for each length.
+class CudaRecorder {
+ public:
+  CudaRecorder() : control(1) {}
+
+  CudaBuffer<CudaControl> control;
+  CudaControl host;
+  struct Graph {
+    int batch, steps;
+    std::shared_ptr<void> exec;
+  };
+  std::vector<Graph> graphs;
+};
+
 /// A stream of one GPU. Copies share it.
 class Cuda {
  public:
   template <class T>
   using Buffer = CudaBuffer<T>;
   static constexpr bool host_memory = false;
+  using Recorder = CudaRecorder;
 
   explicit Cuda(int ordinal = 0) : state_(open_cuda<>(ordinal)) {}
   explicit Cuda(CudaMath by, int ordinal = 0) : math(by), state_(open_cuda<>(ordinal)) {}

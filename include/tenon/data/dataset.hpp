@@ -44,6 +44,19 @@ class ImageData {
   std::uint64_t size() const { return size_; }
   const Options& options() const { return options_; }
 
+  /// All that shuffled() is made of but the place in the epoch, where the set lies in the memory of the device.
+  struct Identity {
+    const std::uint8_t *pixels, *labels;
+    std::uint64_t size;
+    double mean, deviation;
+    std::uint64_t shift, flip;  // wide, so that there is no padding
+  };
+  template <class Device>
+  Identity identity(Device& dev) const requires(!Device::host_memory) {
+    const Bytes b = bytes_on(dev);
+    return {b.images.pixels, b.labels, size_, options_.mean, options_.deviation, options_.shift, options_.flip};
+  }
+
   template <class T, int I>
   void shuffled(auto& dev, const random::Permutation& permutation, const random::Key& augment, std::uint64_t first,
                 View<T, Batch, I> x, std::int32_t* labels) const {

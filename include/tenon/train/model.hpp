@@ -233,7 +233,13 @@ class Model {
   /// States are what a training step changes besides the parameters; a step that must not count is taken back by these.
   void save_states() {
     copy(device_, states_.data(), saved_states_.data(), states_.size());
-    std::copy(counters_.begin(), counters_.end(), saved_counters_.begin());
+    save_counters();
+  }
+  void save_counters() { std::copy(counters_.begin(), counters_.end(), saved_counters_.begin()); }
+  /// The same inside of a recorded step.
+  template <class Recorder>
+  void save_states_in(Recorder& recorder) {
+    if (states_.size() > 0) keep_states(device_, recorder, states_.data(), saved_states_.data(), states_.size());
   }
   void restore_states() {
     copy(device_, saved_states_.data(), states_.data(), states_.size());

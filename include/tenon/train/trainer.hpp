@@ -7,6 +7,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <string>
@@ -43,7 +44,8 @@ struct Progress {
 };
 
 struct TrainerOptions {
-  double clip_norm = 0;  // largest global norm of the gradient; 0: any
+  double clip_norm = 0;     // largest global norm of the gradient; 0: any
+  int steps_a_launch = 64;  // on Cuda: how many steps of an epoch are launched as one, at most; on_step sees their sum
 };
 
 template <class Model, class Optimizer, class Loss = CrossEntropy>
@@ -134,7 +136,7 @@ class Trainer {
     const double scale = options_.clip_norm > 0 && norm > options_.clip_norm ? options_.clip_norm / norm : 1;
     const double lr = learning_rate();
     // An update of ordinary size cannot overflow. One that might, or that might ruin the weights, is made on probation.
-    const bool large = !(lr * (1 + norm * scale) < 1e3);
+    const bool large = !(lr * (1 + norm * scale) < unusual);
     if (large) back_up();
     update_ranges(lr, scale);
     if (large && !all_finite(dev, Span<const T>{model_.parameters().data, model_.parameters().size})) {
@@ -167,24 +169,34 @@ class Trainer {
   }
 
   /// The rest of the running epoch: all of `data` once, in an order fixed by seed and epoch, the last batch as small as
-  /// it comes. After each step `on_step(sums of the batch)` says whether to go on. True when the epoch is finished;
+  /// it comes. After each step (on Cuda: each launch) `on_step(its sums)` says whether to go on. True when the epoch is finished;
   /// otherwise the next call goes on where this one stopped.
   template <class Data, class OnStep>
   bool epoch(const Data& data, OnStep&& on_step) {
     const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
     const random::Permutation order{{model_.seed().value, random::Use::shuffle, 0, progress_.epoch}, n};
     const random::Key augment{model_.seed().value, random::Use::augment, 0, progress_.epoch};
+    if constexpr (records<Data>()) prepare_recorder(data);
     while (progress_.position < n) {
       const int batch = static_cast<int>(n - progress_.position < capacity ? n - progress_.position : capacity);
       if (batch < smallest_batch) {
         skipped_ = static_cast<std::uint64_t>(batch);
         break;
       }
-      data.shuffled(model_.device(), order, augment, progress_.position, model_.input(batch), targets_.data());
-      const LossSums sums = backward_of(targets_.data(), batch);
-      update();
-      progress_.sums = progress_.sums + sums;
-      progress_.position += static_cast<std::uint64_t>(batch);
+      LossSums sums;
+      bool stepped = false;
+      if constexpr (records<Data>()) {
+        const std::uint64_t left = batch == model_.capacity() ? (n - progress_.position) / capacity : 1;
+        sums = recorded_steps(data, order, augment, batch, left, stepped);
+      }
+      if (!stepped) {
+        data.shuffled(model_.device(), order, augment, progress_.position, model_.input(batch), targets_.data());
+        const LossSums one = backward_of(targets_.data(), batch);
+        update();
+        progress_.position += static_cast<std::uint64_t>(batch);
+        sums = sums + one;
+        progress_.sums = progress_.sums + one;
+      }
       if (!on_step(sums)) return false;
     }
     ++progress_.epoch;
@@ -229,6 +241,8 @@ class Trainer {
     bool decay;
   };
 
+  static constexpr double unusual = 1e3;  // an update with lr (1 + norm) beyond it is made on probation
+
   static constexpr bool host_memory = std::remove_cvref_t<decltype(std::declval<Model&>().device())>::host_memory;
 
   std::size_t targets_a_sample() const {
@@ -243,6 +257,92 @@ class Trainer {
                         Span<const T>{model_.gradients().data + r.begin, r.size}, states, lr, scale, progress_.step,
                         r.decay);
     }
+  }
+
+  using Device = std::remove_cvref_t<decltype(std::declval<Model&>().device())>;
+
+  // Whether steps on that data can be recorded once and replayed: where the device can, and gathers from its own memory.
+  template <class Data>
+  static constexpr bool records() {
+    return requires { typename Device::Recorder; }
+    &&requires(const Data& d, Device& dev) { d.identity(dev); };
+  }
+  struct NoRecorder {};
+  template <class D>
+  static auto recorder_of() {
+    if constexpr (requires { typename D::Recorder; })
+      return typename D::Recorder{};
+    else
+      return NoRecorder{};
+  }
+
+  // What was recorded holds for other data, or another optimizer, no more.
+  template <class Data>
+  void prepare_recorder(const Data& data) {
+    const auto bytes = [](const auto& value) {
+      static_assert(std::is_trivially_copyable_v<std::remove_cvref_t<decltype(value)>>,
+                    "tenon::Trainer: an optimizer is a trivially copyable value");
+      return std::string(reinterpret_cast<const char*>(&value), sizeof value);
+    };
+    Optimizer o = optimizer_;
+    o.lr = 0;  // the rates of the steps are told apart from the recording
+    std::string now = bytes(data.identity(model_.device())) + bytes(o);
+    if (now != recorded_for_) recorder_.graphs.clear();
+    recorded_for_ = std::move(now);
+  }
+
+  // Up to `left` steps of `batch` samples as one launch; their sums. What cannot be made so is left to the caller: then
+  // `all` is false, and the step that comes next is the one to look at.
+  template <class Data>
+  LossSums recorded_steps(const Data& data, const random::Permutation& order, const random::Key& augment, int batch,
+                          std::uint64_t left, bool& all) {
+    auto& dev = model_.device();
+    auto& control = recorder_.host;
+    const std::uint64_t most = static_cast<std::uint64_t>(
+        std::clamp(options_.steps_a_launch, 1, static_cast<int>(std::remove_cvref_t<decltype(control)>::most_steps)));
+    const std::uint64_t steps = std::min(left, most - progress_.step % most);
+    const bool as_one = steps == most;
+    const int length = as_one ? static_cast<int>(most) : 1;
+    if (!has_recorded(recorder_, batch, length)) {
+      record(dev, recorder_, batch, length, [&] { record_step(data, order, augment, batch); });
+      model_.count_steps(-length);
+    }
+
+    control = {};
+    control.cursor.first_sample = progress_.position;
+    control.cursor.step = static_cast<std::uint32_t>(progress_.step);
+    control.cursor.epoch = progress_.epoch;
+    control.cursor.learning_rate = learning_rate();
+    control.rates_from = control.cursor.step;
+    for (std::uint64_t i = 0; i <= steps; ++i)
+      control.rates[i] = optimizer_.lr * schedule_.at(static_cast<std::int64_t>(progress_.step + i));
+    begin(dev, recorder_);
+    for (std::uint64_t i = 0; i < (as_one ? 1 : steps); ++i) replay(dev, recorder_, batch, length);
+    finish(dev, recorder_);
+
+    const std::uint64_t made = control.cursor.step - control.rates_from;
+    all = control.cursor.stopped == 0;
+    model_.count_steps(static_cast<long long>(made));
+    progress_.step += made;
+    progress_.position += made * static_cast<std::uint64_t>(batch);
+    progress_.sums = progress_.sums + control.sums;
+    if (made > 0) backed_up_ = false;
+    if (!all) {
+      model_.save_counters();
+      model_.restore_states();
+    }
+    return control.sums;
+  }
+
+  template <class Data>
+  void record_step(const Data& data, const random::Permutation& order, const random::Key& augment, int batch) {
+    auto& dev = model_.device();
+    data.shuffled(dev, order, augment, 0, model_.input(batch), targets_.data());
+    model_.save_states_in(recorder_);
+    model_.backward(loss_, targets_.data(), batch);
+    judge(dev, recorder_, Span<const T>{model_.gradients().data, model_.gradients().size}, options_.clip_norm, unusual);
+    update_ranges(0, 1);
+    advance(dev, recorder_, batch);
   }
 
   // One call of everything here that takes scratch memory besides the model.
@@ -313,6 +413,8 @@ class Trainer {
   std::vector<Range> ranges_;
   Progress progress_;
   std::uint64_t skipped_ = 0;
+  decltype(recorder_of<Device>()) recorder_;
+  std::string recorded_for_;
 };
 
 }  // namespace tenon

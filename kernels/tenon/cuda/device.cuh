@@ -21,18 +21,6 @@
 
 namespace tenon::kernels {
 
-/// What changes from one step to the next and kernels must know. A recorded step is replayed with the arguments that it
-/// was recorded with, so kernels of a recorded step read this instead, from device memory.
-struct CudaCursor {
-  std::uint64_t first_sample;  // position in the epoch of the batch's first sample
-  std::uint32_t step;          // updates made before
-  std::uint32_t epoch;         // epochs finished
-  double learning_rate;
-  double grad_scale;  // clipping
-  int stopped;        // not 0: something is not finite or the update is unusual, so nothing is to be changed any more
-  std::uint32_t stopped_at;
-};
-
 struct CudaState {
   int ordinal = 0;
   std::string name;
@@ -50,7 +38,9 @@ struct CudaState {
       false;               // it may not grow any more: a step is being recorded, or was promised to allocate nothing
   bool measuring = false;  // launches do nothing; scratch is only counted
 
-  CudaCursor* cursor = nullptr;  // in device memory, while a step is being recorded; else null
+  // In device memory, while a step is being recorded; else null.
+  CudaCursor* cursor = nullptr;
+  LossSums* loss_sums = nullptr;  // where the loss leaves the sums of the batch
 
   CudaState() = default;
   CudaState(const CudaState&) = delete;
@@ -167,9 +157,9 @@ void copy(const Cuda& dev, const T* from, T* to, std::size_t n) {
 template <class T>
 void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
   if (n == 0 || dev.state().measuring) return;
+  // Ordinary host memory is copied aside before the call returns (CUDA Runtime API, "API synchronization behavior").
   detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, dev.state().stream),
                 "cudaMemcpyAsync to the GPU", dev.state().last_kernel);
-  wait(dev);
 }
 
 template <class T>

@@ -1,0 +1,150 @@
+// Recording steps of a training as CUDA graphs, and what a recorded step is made of besides layers, loss and optimizer.
+//   record(dev, r, batch, steps, body)   body() once for each step while the stream records; nothing runs
+//   begin(dev, r)                        r.host to the device: where the next steps stand, and their learning rates
+//   replay(dev, r, batch, steps)         one launch for all of the steps
+//   finish(dev, r)                       waits; the device's control block in r.host
+// and inside of body():
+//   keep_states(dev, r, from, to, n)     to = from, unless stopped: BatchNorm's statistics as they are before the step
+//   judge(dev, r, gradients, clip, ...)  loss and gradient: stops where one is not finite or the update is unusual; clips
+//   advance(dev, r, batch)               adds the loss's sums, and on to the next step; unless stopped
+// Once stopped, steps run on but change neither parameters nor the optimizer's buffers; the host takes it from there.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <memory>
+
+#include "tenon/core/arguments.hpp"
+#include "tenon/cuda/launch.cuh"
+#include "tenon/cuda/reduce.cuh"
+
+namespace tenon::kernels {
+
+namespace cuda {
+
+inline constexpr int stopped_not_finite = 1, stopped_unusual = 2;
+
+template <class T>
+__global__ void keep_states_copy(const CudaControl* control, const T* from, T* to, std::size_t n) {
+  const std::size_t i = global_thread();
+  if (i < n && control->cursor.stopped == 0) to[i] = from[i];
+}
+
+// One thread. `unusual` is the bound of the trainer on lr (1 + norm), beyond which an update is made on probation.
+template <class Control>
+__global__ void judge_norm(Control* control, double clip_norm, double unusual) {
+  CudaCursor& c = control->cursor;
+  if (c.stopped != 0) return;
+  const double squared = control->squared_norm, loss = control->batch_sums.loss_sum / control->batch_sums.weight_sum;
+  const double infinity = __longlong_as_double(0x7ff0000000000000LL);
+  if (!(squared < infinity) || !(fabs(loss) < infinity)) {
+    c.stopped = stopped_not_finite, c.stopped_at = c.step;
+    return;
+  }
+  const double norm = sqrt(squared);
+  c.grad_scale = clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1;
+  if (!(c.learning_rate * (1 + norm * c.grad_scale) < unusual)) c.stopped = stopped_unusual, c.stopped_at = c.step;
+}
+
+template <class Control>
+__global__ void advance_cursor(Control* control, unsigned batch) {
+  CudaCursor& c = control->cursor;
+  if (c.stopped != 0) return;
+  c.step += 1;
+  c.first_sample += batch;
+  c.learning_rate = control->rates[c.step - control->rates_from];
+  LossSums& sums = control->sums;
+  const LossSums& batch_sums = control->batch_sums;
+  sums.loss_sum += batch_sums.loss_sum;
+  sums.weight_sum += batch_sums.weight_sum;
+  sums.correct += batch_sums.correct;
+  sums.count += batch_sums.count;
+}
+
+}  // namespace cuda
+
+template <class Body>
+void record(Cuda& dev, CudaRecorder& r, int batch, int steps, Body&& body) {
+  CudaState& s = dev.state();
+  struct Recording {
+    CudaState& s;
+    Recording(CudaState& state, CudaControl* control) : s(state) {
+      s.cursor = &control->cursor, s.loss_sums = &control->batch_sums, s.scratch_fixed = true;
+    }
+    ~Recording() { s.cursor = nullptr, s.loss_sums = nullptr, s.scratch_fixed = false; }
+  } recording(s, r.control.data());
+  wait(dev);
+  detail::check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+  cudaGraph_t graph = nullptr;
+  try {
+    for (int i = 0; i < steps; ++i) body();
+  } catch (...) {
+    if (cudaStreamEndCapture(s.stream, &graph) == cudaSuccess && graph) static_cast<void>(cudaGraphDestroy(graph));
+    static_cast<void>(cudaGetLastError());
+    throw;
+  }
+  detail::check(cudaStreamEndCapture(s.stream, &graph), "cudaStreamEndCapture", s.last_kernel);
+  cudaGraphExec_t exec = nullptr;
+  const cudaError_t e = cudaGraphInstantiate(&exec, graph, 0);
+  static_cast<void>(cudaGraphDestroy(graph));
+  detail::check(e, "cudaGraphInstantiate", s.last_kernel);
+  r.graphs.push_back({batch, steps, std::shared_ptr<void>(exec, [](void* p) {
+                        static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(p)));
+                      })});
+}
+
+inline bool has_recorded(const CudaRecorder& r, int batch, int steps) {
+  for (const auto& g : r.graphs)
+    if (g.batch == batch && g.steps == steps) return true;
+  return false;
+}
+
+inline void begin(Cuda& dev, CudaRecorder& r) { upload(dev, &r.host, r.control.data(), 1); }
+
+inline void replay(Cuda& dev, CudaRecorder& r, int batch, int steps) {
+  for (const auto& g : r.graphs)
+    if (g.batch == batch && g.steps == steps) {
+      dev.state().last_kernel = "of recorded steps";
+      detail::check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(g.exec.get()), dev.state().stream), "cudaGraphLaunch",
+                    dev.state().last_kernel);
+      return;
+    }
+  throw Error("cuda", "expected steps that were recorded, got " + std::to_string(steps) + " of " +
+                          std::to_string(batch) + " samples");
+}
+
+inline void finish(Cuda& dev, CudaRecorder& r) { download(dev, r.control.data(), &r.host, 1); }
+
+template <class T>
+void keep_states(Cuda& dev, CudaRecorder& r, const T* from, T* to, std::size_t n) {
+  cuda::launch(dev, "keep_states_copy", cuda::keep_states_copy<T>, {cuda::blocks_for(n, 256)}, {256}, 0,
+               r.control.data(), from, to, n);
+}
+
+template <class T>
+void judge(Cuda& dev, CudaRecorder& r, Span<const T> gradients, double clip_norm, double unusual) {
+  sum_of_squares_to(dev, gradients, &r.control.data()->squared_norm);
+  cuda::launch(dev, "judge_norm", cuda::judge_norm<CudaControl>, {1}, {1}, 0, r.control.data(), clip_norm, unusual);
+}
+
+inline void advance(Cuda& dev, CudaRecorder& r, int batch) {
+  cuda::launch(dev, "advance_cursor", cuda::advance_cursor<CudaControl>, {1}, {1}, 0, r.control.data(),
+               static_cast<unsigned>(batch));
+}
+
+/// Runs f() with launches that do nothing, and reserves the scratch memory that it asked for.
+template <class F>
+void measure_scratch(Cuda& dev, F&& f) {
+  CudaState& s = dev.state();
+  struct Measuring {
+    CudaState& s;
+    explicit Measuring(CudaState& state) : s(state) { s.measuring = true, s.scratch_most = 0; }
+    ~Measuring() { s.measuring = false; }
+  };
+  {
+    const Measuring measuring(s);
+    f();
+  }
+  cuda::Scratch::reserve(s, s.scratch_most);
+}
+
+}  // namespace tenon::kernels
