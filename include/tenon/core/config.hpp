@@ -18,7 +18,7 @@
 #define TENON_RESTRICT __restrict__
 
 // Before a loop over registers: -O2 unrolls no loop that would grow, and a register has no index.
-#if defined(__clang__)
+#if defined(__clang__) || defined(__CUDA_ARCH__)
 #define TENON_UNROLL _Pragma("unroll")
 #elif defined(__CUDACC__)  // its front end hands the pragma on to g++, but warns that it does not know it
 #define TENON_UNROLL \

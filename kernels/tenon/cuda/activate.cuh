@@ -32,6 +32,8 @@ struct Activate {
   static_assert(A.kind != Activation::leaky_relu || (A.num >= 0 && A.den > 0),
                 "tenon: leaky_relu's negative slope num / den must be 0 or positive");  // then y has the sign of x
 
+  static constexpr bool identity = A.kind == Activation::none;
+
   template <class T>
   __device__ __forceinline__ static T of(T x) {
     if constexpr (A.kind == Activation::relu) return x < T(0) ? T(0) : x;  // NaN stays NaN
