@@ -27,6 +27,13 @@
 #define TENON_UNROLL _Pragma("GCC unroll 16")
 #endif
 
+// Before a loop of a kernel that is to stay one: unrolled, it would want more registers than there are.
+#if defined(__CUDA_ARCH__)
+#define TENON_ROLLED _Pragma("unroll 1")
+#else
+#define TENON_ROLLED
+#endif
+
 // A function that both a host and a device compiler see.
 #if defined(__CUDACC__)
 #define TENON_HD __host__ __device__
