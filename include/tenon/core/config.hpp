@@ -18,13 +18,20 @@
 #define TENON_RESTRICT __restrict__
 
 // Before a loop over registers: -O2 unrolls no loop that would grow, and a register has no index.
-#if defined(__clang__)
+#if defined(__clang__) || defined(__CUDA_ARCH__)
 #define TENON_UNROLL _Pragma("unroll")
 #elif defined(__CUDACC__)  // its front end hands the pragma on to g++, but warns that it does not know it
 #define TENON_UNROLL \
   _Pragma("nv_diagnostic push") _Pragma("nv_diag_suppress 1675") _Pragma("GCC unroll 16") _Pragma("nv_diagnostic pop")
 #else
 #define TENON_UNROLL _Pragma("GCC unroll 16")
+#endif
+
+// Before a loop of a kernel that is to stay one: unrolled, it would want more registers than there are.
+#if defined(__CUDA_ARCH__)
+#define TENON_ROLLED _Pragma("unroll 1")
+#else
+#define TENON_ROLLED
 #endif
 
 // A function that both a host and a device compiler see.

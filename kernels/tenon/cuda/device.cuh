@@ -21,6 +21,8 @@
 
 namespace tenon::kernels {
 
+inline constexpr unsigned cuda_tickets = 128;
+
 struct CudaState {
   int ordinal = 0;
   std::string name;
@@ -41,6 +43,11 @@ struct CudaState {
   // In device memory, while a step is being recorded; else null.
   CudaCursor* cursor = nullptr;
   LossSums* loss_sums = nullptr;  // where the loss leaves the sums of the batch
+
+  unsigned* tickets = nullptr;  // cuda_tickets zeros in device memory: a kernel that counts its blocks leaves zeros
+
+  bool allow_cublas = true;      // for large products
+  std::shared_ptr<void> cublas;  // what cublas.cuh has opened, or why it could not
 
   CudaState() = default;
   CudaState(const CudaState&) = delete;
@@ -117,11 +124,14 @@ std::shared_ptr<CudaState> open_cuda(int ordinal) {
   s->multiprocessors = p.multiProcessorCount;
   s->shared_limit = p.sharedMemPerBlockOptin;
   detail::check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  s->tickets = static_cast<unsigned*>(cuda_allocate<>(cuda_tickets * sizeof(unsigned)));
   return s;
 }
 
 inline CudaState::~CudaState() {
   if (stream) static_cast<void>(cudaStreamSynchronize(stream));
+  cublas.reset();
+  if (tickets) static_cast<void>(cudaFree(tickets));
   if (scratch) static_cast<void>(cudaFree(scratch));
   for (void* p : outgrown) static_cast<void>(cudaFree(p));
   if (stream) static_cast<void>(cudaStreamDestroy(stream));
