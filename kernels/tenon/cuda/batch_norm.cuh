@@ -1,0 +1,573 @@
+// Batch normalisation of each channel over batch and space, as torch.nn.BatchNorm1d and 2d.
+//   x (B, S, C), gamma, beta (C) -> y (B, S, C)     S = h * w, or 1; gamma and beta may be null (1 and 0)
+//   training keeps mean and rstd = 1 / sqrt(var + eps) (C) for the backward, and moves the running statistics by
+//   `momentum`, the variance unbiased.
+// Strategy  a block lies over a tile of channels, neighbouring threads on neighbouring channels, the others on the rows
+//           below. Up to 16 rows a thread (1024 rows of many channels, 4096 of one) a block takes its channels whole, in
+//           one launch; otherwise rows are cut into at most 512 chunks: their moments or sums, these combined by a warp
+//           a channel, and the elements, three launches. Mean and M2 of 8 rows in registers in two passes, merged by
+//           Chan's formula in an order fixed by the shape.
+// Cost      training 12 bytes an element, inference 8, backward 20: bound by memory.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <type_traits>
+
+#include "tenon/core/view.hpp"
+#include "tenon/cuda/collective.cuh"
+#include "tenon/cuda/launch.cuh"
+
+namespace tenon::kernels {
+
+namespace cuda {
+
+inline constexpr unsigned batch_norm_threads = 256;
+inline constexpr int batch_norm_rows = 8;  // that a thread holds at a time
+
+/// Channels that a thread takes side by side: 16 bytes where they divide.
+template <class T>
+constexpr int batch_norm_piece(int channels) {
+  return channels % Wide<T>::size == 0 ? Wide<T>::size : 1;
+}
+
+/// How blocks lie over rows (rows, channels): `across` threads with a piece each, `down` rows of them; tiles of channels
+/// are blocks in y.
+struct BatchNormTile {
+  std::size_t rows;
+  unsigned channels, across, down, tiles;
+
+  BatchNormTile(std::size_t r, int c, int piece, unsigned most_across) : rows(r), channels(static_cast<unsigned>(c)) {
+    const unsigned pieces = static_cast<unsigned>(c / piece);
+    tiles = (pieces + most_across - 1) / most_across;
+    across = (pieces + tiles - 1) / tiles;
+    down = batch_norm_threads / across;
+  }
+};
+
+/// Rows of a chunk and their number, by the shape alone.
+struct BatchNormChunks {
+  static constexpr std::size_t most = 512;
+  std::size_t grain;
+  unsigned count, capacity;  // the latter does not shrink where rows grow
+
+  explicit BatchNormChunks(const BatchNormTile& tile) {
+    const std::size_t least = std::size_t{tile.down} * batch_norm_rows;
+    grain = ((tile.rows + most - 1) / most + least - 1) / least * least;
+    count = blocks_for(tile.rows, grain);
+    capacity = tile.rows >= least * most ? static_cast<unsigned>(most) : blocks_for(tile.rows, least);
+  }
+};
+
+/// Where a thread stands: its first channel, and its row among those of the block. Threads that are too many take no row.
+template <int Piece>
+struct BatchNormPlace {
+  unsigned channel, row;
+  bool live;
+
+  __device__ explicit BatchNormPlace(const BatchNormTile& tile) {
+    row = threadIdx.x / tile.across;
+    channel = (blockIdx.y * tile.across + threadIdx.x % tile.across) * Piece;
+    live = row < tile.down && channel < tile.channels;
+  }
+  /// Whether this thread speaks for its channels.
+  __device__ bool first() const { return live && row == 0; }
+};
+
+// Wide: one access of 16 bytes, or of one T.
+template <bool Aligned, int Piece, class T>
+__device__ __forceinline__ void load_piece(const T* at, T (&v)[Piece]) {
+  if constexpr (Aligned && Piece > 1) {
+    const Wide<T> w = load_wide(at);
+    for (int k = 0; k < Piece; ++k) v[k] = w.v[k];
+  } else {
+    for (int k = 0; k < Piece; ++k) v[k] = at[k];
+  }
+}
+template <bool Aligned, int Piece, class T>
+__device__ __forceinline__ void store_piece(T* at, const T (&v)[Piece]) {
+  if constexpr (Aligned && Piece > 1) {
+    Wide<T> w;
+    for (int k = 0; k < Piece; ++k) w.v[k] = v[k];
+    store_wide(at, w);
+  } else {
+    for (int k = 0; k < Piece; ++k) at[k] = v[k];
+  }
+}
+
+__device__ __forceinline__ float square_root(float x) { return sqrtf(x); }
+__device__ __forceinline__ double square_root(double x) { return sqrt(x); }
+
+/// What is known of some rows of Piece channels. An odd number of words, so that threads' do not share banks.
+template <class T, int Piece>
+struct Moments {
+  T n, mean[Piece], m2[Piece];
+};
+template <class T, int Piece>
+struct GradientSums {
+  T dy[Piece], dy_x[Piece], unused;  // sums of dy and dy (x - mean)
+};
+
+/// Chan's formula. Equal values have M2 0 exactly.
+struct MergeMoments {
+  template <class T, int Piece>
+  __device__ Moments<T, Piece> operator()(const Moments<T, Piece>& a, const Moments<T, Piece>& b) const {
+    if (b.n == 0) return a;
+    Moments<T, Piece> r;
+    r.n = a.n + b.n;
+    const T share = b.n / r.n, both = a.n * share;
+    for (int k = 0; k < Piece; ++k) {
+      const T delta = b.mean[k] - a.mean[k];
+      r.mean[k] = a.n == 0 ? b.mean[k] : a.mean[k] + delta * share;
+      r.m2[k] = a.n == 0 ? b.m2[k] : a.m2[k] + b.m2[k] + delta * delta * both;
+    }
+    return r;
+  }
+};
+struct AddGradientSums {
+  template <class T, int Piece>
+  __device__ GradientSums<T, Piece> operator()(const GradientSums<T, Piece>& a, const GradientSums<T, Piece>& b) const {
+    GradientSums<T, Piece> r{};
+    for (int k = 0; k < Piece; ++k) r.dy[k] = a.dy[k] + b.dy[k], r.dy_x[k] = a.dy_x[k] + b.dy_x[k];
+    return r;
+  }
+};
+
+/// One value of each of the block's threads, those of the same channels merged by halves; all of them return it.
+template <class Value>
+struct BatchNormMerge {
+  Value of_thread[batch_norm_threads];
+
+  template <class Merge>
+  __device__ Value operator()(Value v, const BatchNormTile& tile, Merge merge) {
+    const unsigned row = threadIdx.x / tile.across;
+    of_thread[threadIdx.x] = v;
+    unsigned half = 1;
+    while (half < tile.down) half *= 2;
+    for (half /= 2; half > 0; half /= 2) {
+      __syncthreads();
+      if (row < half && row + half < tile.down) {
+        v = merge(v, of_thread[threadIdx.x + half * tile.across]);
+        of_thread[threadIdx.x] = v;
+      }
+    }
+    __syncthreads();
+    return of_thread[threadIdx.x % tile.across];
+  }
+};
+
+/// Of rows begin, begin + down, ... before end; x is that of the thread's channels.
+template <bool Aligned, int Piece, class T>
+__device__ Moments<T, Piece> moments_of_rows(const T* x, std::size_t begin, std::size_t end,
+                                             const BatchNormTile& tile) {
+  Moments<T, Piece> all{};
+  const std::size_t channels = tile.channels, down = tile.down;
+  for (std::size_t r = begin; r < end; r += batch_norm_rows * down) {
+    T v[batch_norm_rows][Piece];
+    int n = 0;
+    for (int i = 0; i < batch_norm_rows; ++i)
+      if (r + i * down < end) {
+        load_piece<Aligned>(x + (r + i * down) * channels, v[i]);
+        n = i + 1;
+      }
+    Moments<T, Piece> some;
+    some.n = static_cast<T>(n);
+    for (int k = 0; k < Piece; ++k) {
+      T s = 0, q = 0;  // from the first row on: a mean far from 0 costs no digits
+      for (int i = 1; i < batch_norm_rows; ++i)
+        if (i < n) s += v[i][k] - v[0][k];
+      some.mean[k] = v[0][k] + s / some.n;
+      for (int i = 0; i < batch_norm_rows; ++i) {
+        const T d = v[i][k] - some.mean[k];
+        if (i < n) q += d * d;
+      }
+      some.m2[k] = q;
+    }
+    all = MergeMoments{}(all, some);
+  }
+  return all;
+}
+
+/// What training keeps of a channel: arrays (C).
+template <class T>
+struct BatchNormState {
+  T epsilon, momentum;
+  T *running_mean, *running_var, *mean, *rstd;
+  const CudaCursor* cursor;
+
+  __device__ T scale(T m2, std::size_t rows) const { return T(1) / square_root(m2 / static_cast<T>(rows) + epsilon); }
+  __device__ void keep(unsigned c, T mu, T m2, std::size_t rows) const {
+    mean[c] = mu;
+    rstd[c] = scale(m2, rows);
+    if (cursor && cursor->stopped) return;  // a step that is not to be taken leaves no trace
+    const T unbiased = m2 / static_cast<T>(rows > 1 ? rows - 1 : 1);
+    running_mean[c] += momentum * (mu - running_mean[c]);
+    running_var[c] += momentum * (unbiased - running_var[c]);
+  }
+};
+
+/// What normalises a channel: arrays (C); gamma and beta may be null; rstd is null at inference, var in training.
+template <class T>
+struct BatchNormFactors {
+  const T *mean, *rstd, *var, *gamma, *beta;
+  T epsilon;
+};
+
+/// y = (x - mean) scale + shift, for Piece channels.
+template <class T, int Piece>
+struct Normalise {
+  T mean[Piece], scale[Piece], shift[Piece];
+
+  __device__ void set(int k, T mu, T rstd, const T* gamma, const T* beta, unsigned c) {
+    mean[k] = mu;
+    scale[k] = gamma ? gamma[c] * rstd : rstd;
+    shift[k] = beta ? beta[c] : T(0);
+  }
+  template <bool Aligned>
+  __device__ void rows(const T* x, std::size_t begin, std::size_t end, const BatchNormTile& tile, T* y) const {
+    const std::size_t channels = tile.channels, down = tile.down;
+    for (std::size_t r = begin; r < end; r += batch_norm_rows * down) {
+      T v[batch_norm_rows][Piece];
+      for (int i = 0; i < batch_norm_rows; ++i)
+        if (r + i * down < end) load_piece<Aligned>(x + (r + i * down) * channels, v[i]);
+      for (int i = 0; i < batch_norm_rows; ++i) {
+        for (int k = 0; k < Piece; ++k) v[i][k] = (v[i][k] - mean[k]) * scale[k] + shift[k];
+        if (r + i * down < end) store_piece<Aligned>(y + (r + i * down) * channels, v[i]);
+      }
+    }
+  }
+};
+
+// --- forward -----------------------------------------------------------------------------------------------------------
+
+template <bool Aligned, int Piece, class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_whole(const T* x, BatchNormTile tile, BatchNormState<T> state, const T* gamma, const T* beta, T* y) {
+  auto& merge = shared_memory<BatchNormMerge<Moments<T, Piece>>>();
+  const BatchNormPlace<Piece> at(tile);
+  Moments<T, Piece> m{};
+  if (at.live) m = moments_of_rows<Aligned, Piece>(x + at.channel, at.row, tile.rows, tile);
+  m = merge(m, tile, MergeMoments{});
+  if (!at.live) return;
+  Normalise<T, Piece> f;
+  for (int k = 0; k < Piece; ++k) {
+    if (at.row == 0) state.keep(at.channel + k, m.mean[k], m.m2[k], tile.rows);
+    f.set(k, m.mean[k], state.scale(m.m2[k], tile.rows), gamma, beta, at.channel + k);
+  }
+  f.template rows<Aligned>(x + at.channel, at.row, tile.rows, tile, y + at.channel);
+}
+
+// of_chunk (C, chunks)
+template <bool Aligned, int Piece, class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_moments(const T* x, BatchNormTile tile, std::size_t grain, Moments<T, 1>* of_chunk) {
+  auto& merge = shared_memory<BatchNormMerge<Moments<T, Piece>>>();
+  const BatchNormPlace<Piece> at(tile);
+  const std::size_t begin = blockIdx.x * grain, end = tile.rows - begin < grain ? tile.rows : begin + grain;
+  Moments<T, Piece> m{};
+  if (at.live) m = moments_of_rows<Aligned, Piece>(x + at.channel, begin + at.row, end, tile);
+  m = merge(m, tile, MergeMoments{});
+  if (at.first())
+    for (int k = 0; k < Piece; ++k)
+      of_chunk[static_cast<std::size_t>(at.channel + k) * gridDim.x + blockIdx.x] = {m.n, {m.mean[k]}, {m.m2[k]}};
+}
+
+// A warp a channel.
+template <class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_combine(const Moments<T, 1>* of_chunk, unsigned chunks, std::size_t rows, unsigned channels,
+                       BatchNormState<T> state) {
+  const unsigned c = blockIdx.x * (batch_norm_threads / warp_size) + warp();
+  if (c >= channels) return;
+  const MergeMoments merge{};
+  Moments<T, 1> m{};
+  for (unsigned k = lane(); k < chunks; k += warp_size)
+    m = merge(m, of_chunk[static_cast<std::size_t>(c) * chunks + k]);
+  for (unsigned by = warp_size / 2; by > 0; by /= 2)
+    m = merge(m, Moments<T, 1>{__shfl_down_sync(all_lanes, m.n, by),
+                               {__shfl_down_sync(all_lanes, m.mean[0], by)},
+                               {__shfl_down_sync(all_lanes, m.m2[0], by)}});
+  if (lane() == 0) state.keep(c, m.mean[0], m.m2[0], rows);
+}
+
+template <bool Aligned, int Piece, class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_normalise(const T* x, BatchNormTile tile, BatchNormFactors<T> f, T* y) {
+  const BatchNormPlace<Piece> at(tile);
+  if (!at.live) return;
+  Normalise<T, Piece> by;
+  for (int k = 0; k < Piece; ++k) {
+    const unsigned c = at.channel + k;
+    by.set(k, f.mean[c], f.rstd ? f.rstd[c] : T(1) / square_root(f.var[c] + f.epsilon), f.gamma, f.beta, c);
+  }
+  const std::size_t grain = batch_norm_rows * tile.down, begin = blockIdx.x * grain;
+  const std::size_t end = tile.rows - begin < grain ? tile.rows : begin + grain;
+  by.template rows<Aligned>(x + at.channel, begin + at.row, end, tile, y + at.channel);
+}
+
+template <int Piece, class T>
+void batch_norm_normalise_all(const Cuda& dev, const T* x, const BatchNormTile& tile, const BatchNormFactors<T>& f,
+                              T* y) {
+  const bool aligned = is_wide_aligned(x) && is_wide_aligned(y);
+  launch(dev, "batch_norm_normalise",
+         aligned ? batch_norm_normalise<true, Piece, T> : batch_norm_normalise<Piece == 1, Piece, T>,
+         {blocks_for(tile.rows, std::size_t{tile.down} * batch_norm_rows), tile.tiles}, {batch_norm_threads}, 0, x,
+         tile, f, y);
+}
+
+// --- backward ----------------------------------------------------------------------------------------------------------
+
+/// The backward's arrays: (rows, C), or (C), of which those of gradients may be null.
+template <class T>
+struct BatchNormGradients {
+  const T *x, *dy, *gamma, *mean, *rstd;
+  T *dx, *dgamma, *dbeta;
+  bool add_dx, add_dgamma, add_dbeta;
+
+  bool wide() const { return is_wide_aligned(x) && is_wide_aligned(dy) && is_wide_aligned(dx); }
+  __device__ void keep(unsigned c, T sum_dy, T sum_dy_x) const {
+    if (dgamma) dgamma[c] = (add_dgamma ? dgamma[c] : T(0)) + sum_dy_x * rstd[c];
+    if (dbeta) dbeta[c] = (add_dbeta ? dbeta[c] : T(0)) + sum_dy;
+  }
+};
+
+/// Of rows begin, begin + down, ... before end, of Piece channels from c on.
+template <bool Aligned, int Piece, class T>
+__device__ GradientSums<T, Piece> gradient_sums_of_rows(const BatchNormGradients<T>& g, unsigned c, std::size_t begin,
+                                                        std::size_t end, const BatchNormTile& tile) {
+  GradientSums<T, Piece> all{};
+  T mean[Piece];
+  for (int k = 0; k < Piece; ++k) mean[k] = g.mean[c + k];
+  const std::size_t channels = tile.channels, down = tile.down;
+  constexpr int held = batch_norm_rows / 2;  // of x and of dy
+  for (std::size_t r = begin; r < end; r += held * down) {
+    T x[held][Piece], dy[held][Piece];
+    for (int i = 0; i < held; ++i)
+      if (r + i * down < end) {
+        load_piece<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
+        load_piece<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
+      }
+    for (int i = 0; i < held; ++i)
+      if (r + i * down < end)
+        for (int k = 0; k < Piece; ++k) {
+          all.dy[k] += dy[i][k];
+          all.dy_x[k] += dy[i][k] * (x[i][k] - mean[k]);
+        }
+  }
+  return all;
+}
+
+/// dx = dy scale + (x - mean) by_x + constant, which is gamma rstd (dy - dbeta / n - xhat dgamma / n).
+template <class T, int Piece>
+struct InputGradient {
+  T mean[Piece], scale[Piece], by_x[Piece], constant[Piece];
+
+  __device__ void set(int k, const BatchNormGradients<T>& g, unsigned c, std::size_t rows, T sum_dy, T sum_dy_x) {
+    const T n = static_cast<T>(rows), rstd = g.rstd[c];
+    mean[k] = g.mean[c];
+    scale[k] = g.gamma ? g.gamma[c] * rstd : rstd;
+    by_x[k] = -scale[k] * rstd * rstd * (sum_dy_x / n);
+    constant[k] = -scale[k] * (sum_dy / n);
+  }
+  template <bool Aligned>
+  __device__ void rows(const BatchNormGradients<T>& g, unsigned c, std::size_t begin, std::size_t end,
+                       const BatchNormTile& tile) const {
+    const std::size_t channels = tile.channels, down = tile.down;
+    constexpr int held = batch_norm_rows / 2;
+    for (std::size_t r = begin; r < end; r += held * down) {
+      T x[held][Piece], dy[held][Piece];
+      for (int i = 0; i < held; ++i)
+        if (r + i * down < end) {
+          load_piece<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
+          load_piece<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
+        }
+      for (int i = 0; i < held; ++i)
+        if (r + i * down < end) {
+          T* const dx = g.dx + (r + i * down) * channels + c;
+          T old[Piece] = {};
+          if (g.add_dx) load_piece<Aligned>(dx, old);
+          for (int k = 0; k < Piece; ++k)
+            dy[i][k] = old[k] + (dy[i][k] * scale[k] + ((x[i][k] - mean[k]) * by_x[k] + constant[k]));
+          store_piece<Aligned>(dx, dy[i]);
+        }
+    }
+  }
+};
+
+template <bool Aligned, int Piece, class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_backward_whole(BatchNormGradients<T> g, BatchNormTile tile) {
+  auto& merge = shared_memory<BatchNormMerge<GradientSums<T, Piece>>>();
+  const BatchNormPlace<Piece> at(tile);
+  GradientSums<T, Piece> s{};
+  if (at.live) s = gradient_sums_of_rows<Aligned, Piece>(g, at.channel, at.row, tile.rows, tile);
+  s = merge(s, tile, AddGradientSums{});
+  if (at.first())
+    for (int k = 0; k < Piece; ++k) g.keep(at.channel + k, s.dy[k], s.dy_x[k]);
+  if (!at.live || !g.dx) return;
+  InputGradient<T, Piece> f;
+  for (int k = 0; k < Piece; ++k) f.set(k, g, at.channel + k, tile.rows, s.dy[k], s.dy_x[k]);
+  f.template rows<Aligned>(g, at.channel, at.row, tile.rows, tile);
+}
+
+/// Sums of dy and of dy (x - mean).
+template <class T>
+struct alignas(2 * sizeof(T)) TwoSums {
+  T dy, dy_x;
+};
+
+// of_chunk (C, chunks)
+template <bool Aligned, int Piece, class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_gradient_sums(BatchNormGradients<T> g, BatchNormTile tile, std::size_t grain, TwoSums<T>* of_chunk) {
+  auto& merge = shared_memory<BatchNormMerge<GradientSums<T, Piece>>>();
+  const BatchNormPlace<Piece> at(tile);
+  const std::size_t begin = blockIdx.x * grain, end = tile.rows - begin < grain ? tile.rows : begin + grain;
+  GradientSums<T, Piece> s{};
+  if (at.live) s = gradient_sums_of_rows<Aligned, Piece>(g, at.channel, begin + at.row, end, tile);
+  s = merge(s, tile, AddGradientSums{});
+  if (at.first())
+    for (int k = 0; k < Piece; ++k)
+      of_chunk[static_cast<std::size_t>(at.channel + k) * gridDim.x + blockIdx.x] = {s.dy[k], s.dy_x[k]};
+}
+
+// A warp a channel; sums (C).
+template <class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_gradient_combine(const TwoSums<T>* of_chunk, unsigned chunks, unsigned channels, BatchNormGradients<T> g,
+                                TwoSums<T>* sums) {
+  const unsigned c = blockIdx.x * (batch_norm_threads / warp_size) + warp();
+  if (c >= channels) return;
+  T dy = 0, dy_x = 0;
+  for (unsigned k = lane(); k < chunks; k += warp_size) {
+    const TwoSums<T> s = of_chunk[static_cast<std::size_t>(c) * chunks + k];
+    dy += s.dy;
+    dy_x += s.dy_x;
+  }
+  dy = warp_sum(dy);
+  dy_x = warp_sum(dy_x);
+  if (lane() != 0) return;
+  sums[c] = {dy, dy_x};
+  g.keep(c, dy, dy_x);
+}
+
+template <bool Aligned, int Piece, class T>
+__global__ void __launch_bounds__(batch_norm_threads)
+    batch_norm_input_gradient(BatchNormGradients<T> g, BatchNormTile tile, const TwoSums<T>* sums) {
+  const BatchNormPlace<Piece> at(tile);
+  if (!at.live) return;
+  InputGradient<T, Piece> f;
+  for (int k = 0; k < Piece; ++k) {
+    const TwoSums<T> s = sums[at.channel + k];
+    f.set(k, g, at.channel + k, tile.rows, s.dy, s.dy_x);
+  }
+  const std::size_t grain = batch_norm_rows * tile.down, begin = blockIdx.x * grain;
+  const std::size_t end = tile.rows - begin < grain ? tile.rows : begin + grain;
+  f.template rows<Aligned>(g, at.channel, begin + at.row, end, tile);
+}
+
+// --- one launch, or three ----------------------------------------------------------------------------------------------
+
+/// The tile of blocks that take their channels whole: lines of 64 bytes, so that there are many blocks.
+template <int Piece, class T>
+BatchNormTile batch_norm_whole_tile(std::size_t rows, int channels) {
+  return {rows, channels, Piece, static_cast<unsigned>(64 / sizeof(T) / Piece)};
+}
+/// Whether one block takes all rows of its channels.
+inline bool batch_norm_is_whole(const BatchNormTile& tile) {
+  return tile.rows <= std::size_t{2} * batch_norm_rows * tile.down;
+}
+
+template <int Piece, class T>
+void batch_norm_training(const Cuda& dev, const T* x, std::size_t rows, int channels, const BatchNormState<T>& state,
+                         const T* gamma, const T* beta, T* y) {
+  constexpr std::size_t shared = sizeof(BatchNormMerge<Moments<T, Piece>>);
+  const BatchNormTile whole = batch_norm_whole_tile<Piece, T>(rows, channels), tile(rows, channels, Piece, warp_size);
+  if (batch_norm_is_whole(whole)) {
+    launch(dev, "batch_norm_whole",
+           is_wide_aligned(x) && is_wide_aligned(y) ? batch_norm_whole<true, Piece, T>
+                                                    : batch_norm_whole<Piece == 1, Piece, T>,
+           {1, whole.tiles}, {batch_norm_threads}, shared, x, whole, state, gamma, beta, y);
+    return;
+  }
+  const BatchNormChunks chunks(tile);
+  Scratch scratch(dev);
+  Moments<T, 1>* const of_chunk =
+      scratch.take<Moments<T, 1>>(std::size_t{chunks.capacity} * static_cast<std::size_t>(channels));
+  launch(dev, "batch_norm_moments",
+         is_wide_aligned(x) ? batch_norm_moments<true, Piece, T> : batch_norm_moments<Piece == 1, Piece, T>,
+         {chunks.count, tile.tiles}, {batch_norm_threads}, shared, x, tile, chunks.grain, of_chunk);
+  launch(dev, "batch_norm_combine", batch_norm_combine<T>, {blocks_for(tile.channels, batch_norm_threads / warp_size)},
+         {batch_norm_threads}, 0, of_chunk, chunks.count, rows, tile.channels, state);
+  batch_norm_normalise_all<Piece>(dev, x, tile,
+                                  BatchNormFactors<T>{state.mean, state.rstd, nullptr, gamma, beta, state.epsilon}, y);
+}
+
+template <int Piece, class T>
+void batch_norm_gradients(const Cuda& dev, const BatchNormGradients<T>& g, std::size_t rows, int channels) {
+  constexpr std::size_t shared = sizeof(BatchNormMerge<GradientSums<T, Piece>>);
+  const BatchNormTile whole = batch_norm_whole_tile<Piece, T>(rows, channels), tile(rows, channels, Piece, warp_size);
+  const bool aligned = g.wide();
+  if (batch_norm_is_whole(whole)) {
+    launch(dev, "batch_norm_backward_whole",
+           aligned ? batch_norm_backward_whole<true, Piece, T> : batch_norm_backward_whole<Piece == 1, Piece, T>,
+           {1, whole.tiles}, {batch_norm_threads}, shared, g, whole);
+    return;
+  }
+  const BatchNormChunks chunks(tile);
+  Scratch scratch(dev);
+  const std::size_t width = static_cast<std::size_t>(channels);
+  TwoSums<T>* const of_chunk = scratch.take<TwoSums<T>>(chunks.capacity * width);
+  TwoSums<T>* const sums = scratch.take<TwoSums<T>>(width);
+  launch(dev, "batch_norm_gradient_sums",
+         aligned ? batch_norm_gradient_sums<true, Piece, T> : batch_norm_gradient_sums<Piece == 1, Piece, T>,
+         {chunks.count, tile.tiles}, {batch_norm_threads}, shared, g, tile, chunks.grain, of_chunk);
+  launch(dev, "batch_norm_gradient_combine", batch_norm_gradient_combine<T>,
+         {blocks_for(tile.channels, batch_norm_threads / warp_size)}, {batch_norm_threads}, 0, of_chunk, chunks.count,
+         tile.channels, g, sums);
+  if (g.dx)
+    launch(dev, "batch_norm_input_gradient",
+           aligned ? batch_norm_input_gradient<true, Piece, T> : batch_norm_input_gradient<Piece == 1, Piece, T>,
+           {blocks_for(rows, std::size_t{tile.down} * batch_norm_rows), tile.tiles}, {batch_norm_threads}, 0, g, tile,
+           sums);
+}
+
+}  // namespace cuda
+
+/// Training: statistics of this batch. Momentum is the share of the new value, as PyTorch's 0.1. `work` is not used.
+template <class T, int S, int C>
+void batch_norm_forward_training(Cuda& dev, std::type_identity_t<In<T, Batch, S, C>> x,
+                                 std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
+                                 std::type_identity_t<T> epsilon, std::type_identity_t<T> momentum,
+                                 Out<T, C> running_mean, Out<T, C> running_var, Out<T, C> saved_mean,
+                                 Out<T, C> saved_rstd, Out<T, Batch, S, C> y, Span<T>) {
+  const cuda::BatchNormState<T> state{epsilon,         momentum,        running_mean.data, running_var.data,
+                                      saved_mean.data, saved_rstd.data, dev.state().cursor};
+  cuda::batch_norm_training<cuda::batch_norm_piece<T>(C)>(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, state,
+                                                          gamma.data, beta.data, y.data);
+}
+
+/// Inference: the running statistics.
+template <class T, int S, int C>
+void batch_norm_forward_inference(Cuda& dev, std::type_identity_t<In<T, Batch, S, C>> x,
+                                  std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
+                                  std::type_identity_t<T> epsilon, std::type_identity_t<In<T, C>> running_mean,
+                                  std::type_identity_t<In<T, C>> running_var, Out<T, Batch, S, C> y) {
+  constexpr int piece = cuda::batch_norm_piece<T>(C);
+  const cuda::BatchNormTile tile(static_cast<std::size_t>(x.batch) * S, C, piece, cuda::warp_size);
+  cuda::batch_norm_normalise_all<piece>(
+      dev, x.data, tile,
+      cuda::BatchNormFactors<T>{running_mean.data, nullptr, running_var.data, gamma.data, beta.data, epsilon}, y.data);
+}
+
+/// Gradients of the training form; dx may be dy. The workspace is not used.
+template <class T, int S, int C>
+void batch_norm_backward(Cuda& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
+                         std::type_identity_t<In<T, C>> saved_mean, std::type_identity_t<In<T, C>> saved_rstd,
+                         std::type_identity_t<In<T, Batch, S, C>> dy, Into<T, Batch, S, C> dx, Into<T, C> dgamma,
+                         Into<T, C> dbeta, Span<T>) {
+  const cuda::BatchNormGradients<T> g{x.data,      dy.data,    gamma.data, saved_mean.data, saved_rstd.data, dx.data,
+                                      dgamma.data, dbeta.data, dx.add,     dgamma.add,      dbeta.add};
+  cuda::batch_norm_gradients<cuda::batch_norm_piece<T>(C)>(dev, g, static_cast<std::size_t>(x.batch) * S, C);
+}
+
+}  // namespace tenon::kernels

@@ -1,0 +1,175 @@
+// Reductions over flat memory.
+//   sum_of_squares   x (n) -> double; cannot overflow for floats          sum_of_squares_to   the same, left on the device
+//   all_finite       x (n) -> no infinity, no NaN; by bit patterns, so that no compiler flag can argue it away
+//   sum(dev, n, f)   the sum of f(i) over [0, n) in double. f is a small struct whose operator() is TENON_HD
+// All but sum_of_squares_to wait for the result. The same n gives the same order of additions, aligned or not.
+// Strategy  at most 1024 chunks fixed by n, a block each, 16 bytes a thread and access; their results by one more block.
+// Cost      4 bytes an element, bound by memory; one launch up to 2048 elements, else two.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/core/view.hpp"
+#include "tenon/cuda/collective.cuh"
+#include "tenon/cuda/launch.cuh"
+
+namespace tenon::kernels {
+
+namespace cuda {
+
+inline constexpr unsigned reduce_threads = 256;
+
+/// How n elements are cut, a block a chunk. A grain is a multiple of what a block takes at a time.
+struct ReduceChunks {
+  static constexpr std::size_t most = 1024, least = 2048;  // chunks, elements of one
+  std::size_t grain;
+  unsigned count;  // at least 1, so that no elements have a result, too
+
+  explicit ReduceChunks(std::size_t n)
+      : grain(n <= least * most ? least : ((n + most - 1) / most + least - 1) / least * least),
+        count(n == 0 ? 1 : blocks_for(n, grain)) {}
+  /// Of any reduction of at most n elements: `count` may shrink where n grows.
+  static constexpr std::size_t capacity(std::size_t n) {
+    return n >= least * most ? most : n == 0 ? 1 : (n + least - 1) / least;
+  }
+};
+
+struct Either {
+  __device__ __forceinline__ unsigned operator()(unsigned a, unsigned b) const { return a | b; }
+};
+
+// What is done to an element; Value{} is where a reduction starts.
+struct AddSquare {
+  using Value = double;
+  using Combine = Plus;
+  template <class T>
+  static __device__ void take(double& s, T x) {
+    const double d = static_cast<double>(x);
+    s += d * d;
+  }
+};
+struct FindNotFinite {
+  using Value = unsigned;
+  using Combine = Either;
+  static __device__ void take(unsigned& found, float x) { found |= (__float_as_uint(x) & 0x7f800000u) == 0x7f800000u; }
+  static __device__ void take(unsigned& found, double x) {
+    constexpr long long exponent = 0x7ff0000000000000;
+    found |= (__double_as_longlong(x) & exponent) == exponent;
+  }
+};
+
+/// The elements x[i].
+template <class T, class Take>
+struct OfMemory : Take {
+  static constexpr int size = Wide<T>::size;  // elements a thread takes at a time
+  const T* x;
+
+  explicit OfMemory(const T* p) : x(p) {}
+  __device__ void wide(std::size_t i, typename Take::Value (&v)[size]) const {
+    const Wide<T> w = load_wide(x + i);
+    for (int k = 0; k < size; ++k) Take::take(v[k], w.v[k]);
+  }
+  __device__ void one(std::size_t i, typename Take::Value& v) const { Take::take(v, x[i]); }
+};
+
+/// The elements f(i), to be added.
+template <class F>
+struct OfFunction {
+  using Value = double;
+  using Combine = Plus;
+  static constexpr int size = 1;
+  F f;
+
+  __device__ void wide(std::size_t i, double (&v)[1]) const { one(i, v[0]); }
+  __device__ void one(std::size_t i, double& v) const { v += static_cast<double>(f(i)); }
+};
+
+// result[block] = its chunk. `wide`: 16-byte accesses are allowed.
+template <class Elements>
+__global__ void reduce_chunks(Elements elements, std::size_t n, std::size_t grain, bool wide,
+                              typename Elements::Value* result) {
+  using Value = typename Elements::Value;
+  constexpr int size = Elements::size;
+  auto& reduce = shared_memory<BlockReduce<Value, reduce_threads>>();
+  const typename Elements::Combine combine{};
+  const std::size_t begin = blockIdx.x * grain, end = n - begin < grain ? n : begin + grain;
+  Value v[size] = {};
+  for (std::size_t i = begin + threadIdx.x * size; i < end; i += reduce_threads * size)
+    if (wide && end - i >= size) {
+      elements.wide(i, v);
+    } else {
+      for (int k = 0; k < size; ++k)
+        if (i + k < end) elements.one(i + k, v[k]);
+    }
+  for (int k = 1; k < size; ++k) v[0] = combine(v[0], v[k]);
+  const Value all = reduce(v[0], combine);
+  if (threadIdx.x == 0) result[blockIdx.x] = all;
+}
+
+// One block: the chunks' results into one.
+template <class Value, class Combine>
+__global__ void reduce_results(const Value* of_chunk, unsigned count, Value* result) {
+  auto& reduce = shared_memory<BlockReduce<Value, reduce_threads>>();
+  const Combine combine{};
+  Value v{};
+  for (unsigned c = threadIdx.x; c < count; c += reduce_threads) v = combine(v, of_chunk[c]);
+  const Value all = reduce(v, combine);
+  if (threadIdx.x == 0) *result = all;
+}
+
+/// *result, in device memory.
+template <class Elements>
+void reduce_to(const Cuda& dev, const char* name, Elements elements, std::size_t n, bool wide,
+               typename Elements::Value* result) {
+  using Value = typename Elements::Value;
+  constexpr std::size_t shared = sizeof(BlockReduce<Value, reduce_threads>);
+  const ReduceChunks chunks(n);
+  Scratch scratch(dev);
+  Value* const of_chunk = scratch.take<Value>(ReduceChunks::capacity(n));
+  launch(dev, name, reduce_chunks<Elements>, {chunks.count}, {reduce_threads}, shared, elements, n, chunks.grain, wide,
+         chunks.count > 1 ? of_chunk : result);
+  if (chunks.count > 1)
+    launch(dev, name, reduce_results<Value, typename Elements::Combine>, {1}, {reduce_threads}, shared, of_chunk,
+           chunks.count, result);
+}
+
+/// The result, on the host; Value{} while the model measures.
+template <class Elements>
+typename Elements::Value reduce(const Cuda& dev, const char* name, Elements elements, std::size_t n, bool wide) {
+  Scratch scratch(dev);
+  typename Elements::Value* const result = scratch.take<typename Elements::Value>(1);
+  reduce_to(dev, name, elements, n, wide, result);
+  typename Elements::Value v{};
+  download(dev, result, &v, 1);
+  return v;
+}
+
+}  // namespace cuda
+
+/// *result = the sum of x[i]^2; `result` is device memory, and nothing waits.
+template <class T>
+void sum_of_squares_to(Cuda& dev, Span<const T> x, double* result) {
+  cuda::reduce_to(dev, "sum_of_squares", cuda::OfMemory<T, cuda::AddSquare>(x.data), x.size,
+                  cuda::is_wide_aligned(x.data), result);
+}
+
+/// The sum of x[i]^2.
+template <class T>
+double sum_of_squares(Cuda& dev, Span<const T> x) {
+  return cuda::reduce(dev, "sum_of_squares", cuda::OfMemory<T, cuda::AddSquare>(x.data), x.size,
+                      cuda::is_wide_aligned(x.data));
+}
+
+/// Whether every element is a number and not infinite.
+template <class T>
+bool all_finite(Cuda& dev, Span<const T> x) {
+  return cuda::reduce(dev, "all_finite", cuda::OfMemory<T, cuda::FindNotFinite>(x.data), x.size,
+                      cuda::is_wide_aligned(x.data)) == 0;
+}
+
+/// The sum of f(i) over [0, n), in double.
+template <class F>
+double sum(Cuda& dev, std::size_t n, const F& f) {
+  return cuda::reduce(dev, "sum", cuda::OfFunction<F>{f}, n, true);
+}
+
+}  // namespace tenon::kernels
