@@ -28,8 +28,9 @@ struct Layer {
   }
   void prepare() { linear_prepare(dev, In<float, O, I>(w.data()), packed.span()); }
   void forward() {
-    linear_forward(dev, In<float, Batch, I>(x.data(), B), Span<const float>{packed.data(), packed.size()},
-                   In<float, O>(b.data()), relu, Out<float, Batch, O>(y.data(), B));
+    linear_forward(dev, In<float, Batch, I>(x.data(), B), In<float, O, I>(w.data()),
+                   Span<const float>{packed.data(), packed.size()}, In<float, O>(b.data()), relu,
+                   Out<float, Batch, O>(y.data(), B));
   }
   void backward() {
     linear_backward(dev, In<float, Batch, I>(x.data(), B), In<float, O, I>(w.data()), In<float, Batch, O>(y.data(), B),

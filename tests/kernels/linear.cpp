@@ -34,8 +34,8 @@ constexpr Op<T> op() {
   Op<T> op{I, O, F.act, {}, {}};
   op.forward = [](Cpu& dev, int batch, const T* x, const T* w, const T* b, std::vector<T>& packed, T* y) {
     linear_prepare(dev, In<T, O, I>(w), Span<T>{packed.data(), packed.size()});
-    linear_forward(dev, In<T, Batch, I>(x, batch), Span<const T>{packed.data(), packed.size()}, In<T, O>(b),
-                   Epilogue<F>{}, Out<T, Batch, O>(y, batch));
+    linear_forward(dev, In<T, Batch, I>(x, batch), In<T, O, I>(w), Span<const T>{packed.data(), packed.size()},
+                   In<T, O>(b), Epilogue<F>{}, Out<T, Batch, O>(y, batch));
   };
   if constexpr (F.act.from_output())
     op.backward = [](Cpu& dev, int batch, const T* x, const T* w, const T* y, T* dy, Gradient<T> dx, Gradient<T> dw,

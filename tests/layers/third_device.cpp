@@ -19,7 +19,8 @@ void linear_prepare(Abacus& dev, In<T, O, I> w, Span<T> packed) {
 }
 
 template <class T, int I, int O, Fuse F>
-void linear_forward(Abacus& dev, In<T, Batch, I> x, Span<const T> w, In<T, O> b, Epilogue<F>, Out<T, Batch, O> y) {
+void linear_forward(Abacus& dev, In<T, Batch, I> x, In<T, O, I>, Span<const T> w, In<T, O> b, Epilogue<F>,
+                    Out<T, Batch, O> y) {
   ++dev.calls;
   for (int n = 0; n < x.batch; ++n)
     for (int o = 0; o < O; ++o) {

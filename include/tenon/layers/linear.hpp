@@ -41,8 +41,8 @@ struct Linear {
   }
 
   static void forward(auto& dev, const auto& at) {
-    linear_forward(dev, at.rows(at.x), at.packed_view(), at.template param_or_null<1, O>(), at.epilogue,
-                   at.rows(at.y));  // (B, O)
+    linear_forward(dev, at.rows(at.x), at.template param<0>(), at.packed_view(), at.template param_or_null<1, O>(),
+                   at.epilogue, at.rows(at.y));  // (B, O)
   }
 
   static void backward(auto& dev, const auto& at) {

@@ -43,15 +43,16 @@ void linear_gradients(Cpu& dev, int batch, int in, int out, const T* x, const T*
   });
 }
 
-/// w (O, I) into the panels that linear_forward reads.
+/// w (O, I) into the panels that linear_forward reads: of the two it is given, other devices may take w itself.
 template <class T, int I, int O>
 void linear_prepare(Cpu& dev, In<T, O, I> w, Span<T> packed) {
   pack_rows(dev, w.data, O, I, packed.data);
 }
 
 template <class T, int I, int O, Fuse F>
-void linear_forward(Cpu& dev, In<T, Batch, I> x, std::type_identity_t<Span<const T>> packed,
-                    std::type_identity_t<In<T, O>> b, Epilogue<F>, Out<T, Batch, O> y) {
+void linear_forward(Cpu& dev, In<T, Batch, I> x, std::type_identity_t<In<T, O, I>>,
+                    std::type_identity_t<Span<const T>> packed, std::type_identity_t<In<T, O>> b, Epilogue<F>,
+                    Out<T, Batch, O> y) {
   gemm<F.act>(dev, Gemm<T>{y.batch, O, I, x.data, I, 1, packed.data, static_cast<std::ptrdiff_t>(I) * panel, panel,
                            y.data, O, b.data, 0});
 }
