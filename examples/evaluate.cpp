@@ -13,14 +13,11 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <tenon/core/thread_pool.hpp>
-#include <tenon/data/dataset.hpp>
 #include <tenon/data/gz.hpp>
 #include <tenon/data/images.hpp>
-#include <tenon/predict.hpp>
 #include <vector>
 
-#include "models.hpp"
+#include "prediction.hpp"
 #include "program.hpp"
 #include "report.hpp"
 
@@ -99,57 +96,6 @@ program::ModelInfo model_info(const Options& o, const SafeTensors& file, std::ve
   if (info.model.empty())
     throw UsageError("--model mlp, lenet, cnn or resnet for a file whose metadata name no model", "none", file.where());
   return info;
-}
-
-struct Outputs {
-  std::vector<float> logits;  // (count, classes)
-  long long parameters = 0;
-};
-
-// The network's outputs for all images, in their order.
-template <class Net>
-Outputs predict(const SafeTensors& file, const ImageSet& set, const program::ModelInfo& info, Cpu cpu) {
-  static_assert(Net::output.count() == program::classes);
-  Outputs out;
-  for (const plan::Tensor& t : plan::tensors<Net>())
-    if (t.kind == plan::Tensor::Kind::parameter) out.parameters += t.dims.count();
-
-  constexpr int capacity = 256;
-  const ImageData data(set, {info.mean, info.deviation});
-  Predictor<Net> predictor(Weights<Net>::load(file), static_cast<int>(std::min<std::uint64_t>(data.size(), capacity)),
-                           std::move(cpu));
-  Cpu here;  // gathering a batch is next to nothing, so the calling thread does it
-  std::vector<std::int32_t> labels(capacity);
-  out.logits.reserve(data.size() * program::classes);
-  for (std::uint64_t first = 0; first < data.size(); first += capacity) {
-    program::stop_if_asked();
-    const int batch = static_cast<int>(std::min<std::uint64_t>(data.size() - first, capacity));
-    data.in_order(here, first, View<float, Batch, Predictor<Net>::inputs>(predictor.input().data(), batch),
-                  labels.data());
-    for (const float logit : predictor.run(batch)) {
-      if (!std::isfinite(logit))
-        throw Error("predict",
-                    "expected finite logits, got NaN or infinity for image " +
-                        std::to_string(out.logits.size() / program::classes),
-                    file.where());
-      out.logits.push_back(logit);
-    }
-  }
-  return out;
-}
-
-Outputs predict(const SafeTensors& file, const ImageSet& set, const program::ModelInfo& info, Cpu cpu) {
-  std::optional<Outputs> out;
-  const auto offer = [&]<class Net>(const Net*) {
-    if (info.model == Net::name) out = predict<Net>(file, set, info, std::move(cpu));
-  };
-  offer(static_cast<models::Mlp*>(nullptr));
-  offer(static_cast<models::Lenet*>(nullptr));
-  offer(static_cast<models::Cnn*>(nullptr));
-  offer(static_cast<models::Resnet*>(nullptr));
-  if (!out)
-    throw Error("load_model", "expected a model mlp, lenet, cnn or resnet, got " + in_quotes(info.model), file.where());
-  return std::move(*out);
 }
 
 // --- what is written --------------------------------------------------------------------------------------------------
@@ -268,7 +214,8 @@ int evaluate(int argc, char** argv) {
   if (!labelled && !options.text("--report").empty())
     throw UsageError("--labels for a " + options.name("--report"), "none");
   const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
-  program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
+  const program::DeviceChoice device =
+      program::choose_device(options.one_of("--device", {"auto", "cpu", "cuda"}), "fp32", threads);
   options.require_separate_files({"--predictions", "--json", "--report"},
                                  {"MODEL", "--images", "--labels", "--metrics"});
   const Output predictions(options.text("--predictions")), json(options.text("--json")),
@@ -312,7 +259,6 @@ int evaluate(int argc, char** argv) {
   }
   program::stop_if_asked();
 
-  Cpu cpu = cpu_with_threads(threads);
   std::printf("data    %s: %d %s (%s)\n", choice.name.c_str(), set.count,
               images.empty() ? "test images"
               : labelled     ? "labelled images"
@@ -321,11 +267,11 @@ int evaluate(int argc, char** argv) {
   std::printf("model   %s (%s), input (pixel / 255 - %s) / %s\n", info.model.c_str(), file.where().c_str(),
               program::decimal(info.mean).c_str(), program::decimal(info.deviation).c_str());
   for (const std::string& note : notes) std::printf("note    %s\n", note.c_str());
-  std::printf("device  cpu, %d thread%s, isa %s\n", cpu.threads(), cpu.threads() == 1 ? "" : "s", name(cpu.isa()));
+  std::printf("device  %s\n", device.describe().c_str());
   std::fflush(stdout);
 
   const auto start = std::chrono::steady_clock::now();
-  const Outputs out = predict(file, set, info, std::move(cpu));
+  const program::Outputs out = program::predict(file, set, info, device);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   program::Scores scores(program::classes);
   for (std::size_t i = 0; i < set.labels.size(); ++i) {

@@ -303,11 +303,6 @@ void Options::refuse(std::string_view flag, std::string_view expected) const {
   throw UsageError(name(flag) + " " + std::string(expected), tenon::in_quotes(text(flag)));
 }
 
-void require_cpu(const std::string& device) {
-  if (device == "cuda")
-    throw tenon::Error("device", "expected a build with CUDA for --device cuda, got one without: use --device cpu");
-}
-
 // --- output -----------------------------------------------------------------------------------------------------------
 
 bool can_redraw() {

@@ -117,9 +117,6 @@ class Options {
   std::vector<std::unique_ptr<Option>> options_;
 };
 
-/// Refuses what this build has none of: anything but auto and cpu. Throws tenon::Error.
-void require_cpu(const std::string& device);
-
 // --- output -----------------------------------------------------------------------------------------------------------
 
 /// Whether stdout is a terminal on which lines may be redrawn: NO_COLOR and TERM=dumb say no.

@@ -48,7 +48,7 @@ Options options_of_train() {
   o.add("--seed", "N", "1", "Of weights, order, dropout and augmentation");
   o.add("--threads", "N", "0", "Threads; 0: all that this process may use");
   o.add("--device", "auto|cpu|cuda", "auto", "Where to compute");
-  o.add("--precision", "fp32", "fp32", "Type of values");
+  o.add("--precision", "fp32|tf32|bf16", "fp32", "How products are computed; the cpu has fp32 alone");
   o.add("--limit", "N", "0", "Use the first N training images only; 0: all");
   o.add("--test-limit", "N", "0", "Use the first N test images only; 0: all");
   o.add("--augment", "none|shift|flip|shift,flip", "none", "Random changes of training images");
@@ -77,7 +77,7 @@ struct Course {
         optimizer(o.one_of("--optimizer", {"sgd", "adam", "adamw"})),
         schedule(o.one_of("--schedule", {"constant", "step", "cosine", "onecycle"})),
         augment(o.text("--augment") == "flip,shift" ? "shift,flip" : o.text("--augment")),
-        precision(o.one_of("--precision", {"fp32"})),
+        precision(o.one_of("--precision", {"fp32", "tf32", "bf16"})),
         lr(!o.text("--lr").empty() ? o.positive("--lr")
            : optimizer == "sgd"    ? 0.05
                                    : 1e-3),
@@ -265,6 +265,13 @@ class Metrics {
   std::string text_;
 };
 
+// So many steps at most that every checkpoint falls between two launches.
+int steps_a_launch(std::uint64_t every) {
+  int steps = 64;
+  while (every % static_cast<std::uint64_t>(steps) != 0) --steps;
+  return steps;
+}
+
 // --- the program ------------------------------------------------------------------------------------------------------
 
 int train(int argc, char** argv) {
@@ -284,7 +291,9 @@ int train(int argc, char** argv) {
                                   : static_cast<std::uint64_t>(options.whole("--checkpoint-every", 1));
   const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
   const std::uint64_t test_limit = static_cast<std::uint64_t>(options.whole("--test-limit", 0));
-  program::require_cpu(options.one_of("--device", {"auto", "cpu", "cuda"}));
+  const std::string& wanted = options.one_of("--device", {"auto", "cpu", "cuda"});
+  // What stands on the command line is judged before any file is opened.
+  if (resume.empty()) static_cast<void>(program::choose_device(wanted, Course(options).precision, threads));
 
   std::optional<SafeTensors> resumed;
   if (!resume.empty()) {
@@ -292,6 +301,7 @@ int train(int argc, char** argv) {
     check_format(*resumed);
   }
   const Course course = resumed ? resumed_course(options, *resumed) : Course(options);
+  const program::DeviceChoice choice_of_device = program::choose_device(wanted, course.precision, threads);
 
   const program::DataChoice choice = program::choose_data(options.text("--data"));
   if (!options.text("--unpack").empty()) {
@@ -330,12 +340,11 @@ int train(int argc, char** argv) {
   const std::uint64_t steps_an_epoch =
       (data.size() + static_cast<std::uint64_t>(capacity) - 1) / static_cast<std::uint64_t>(capacity);
   const std::uint64_t steps = steps_an_epoch * static_cast<std::uint64_t>(course.epochs);
-  Cpu cpu = cpu_with_threads(threads);
-  const std::string isa = name(cpu.isa()), device = "cpu";
-  const int workers = cpu.threads();
+  const std::string isa = choice_of_device.isa(), device = choice_of_device.name();
   const std::unique_ptr<program::Training> training =
-      program::make_training(course.model, course.seed, capacity, std::move(cpu), course.make_optimizer(),
-                             course.make_schedule(static_cast<std::int64_t>(steps)));
+      program::make_training({course.model, course.seed, capacity, course.make_optimizer(),
+                              course.make_schedule(static_cast<std::int64_t>(steps)), steps_a_launch(every)},
+                             choice_of_device);
   Progress& progress = training->progress();
 
   Metadata metadata = info.to_metadata();
@@ -348,7 +357,7 @@ int train(int argc, char** argv) {
   bar.say("data    " + choice.name + ": " + with_s(data.size(), "training image") + ", " +
           with_s(test.size(), "test image") + " (" + choice.folder + ")");
   bar.say("model   " + course.model + ", " + std::to_string(training->parameters()) + " parameters");
-  bar.say("device  " + device + ", " + with_s(static_cast<std::uint64_t>(workers), "thread") + ", isa " + isa);
+  bar.say("device  " + choice_of_device.describe());
   bar.say("train   " + with_s(static_cast<std::uint64_t>(course.epochs), "epoch") + " of " +
           with_s(steps_an_epoch, "step") + ", batch " + std::to_string(course.batch) + ", " + course.optimizer +
           " at " + program::decimal(course.lr) + ", " + course.schedule + ", seed " + std::to_string(course.seed) +

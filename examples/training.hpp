@@ -13,6 +13,8 @@
 #include <tenon/optimizers/any_optimizer.hpp>
 #include <tenon/train/checkpoint.hpp>
 
+#include "device.hpp"
+
 namespace program {
 
 class Training {
@@ -30,8 +32,18 @@ class Training {
   virtual void load_checkpoint(const tenon::SafeTensors& file) = 0;
 };
 
-/// The model of that name; null if there is none. Defined in training.cpp.
-std::unique_ptr<Training> make_training(const std::string& model, std::uint64_t seed, int capacity, tenon::Cpu cpu,
-                                        const tenon::AnyOptimizer& optimizer, const tenon::Schedule& schedule);
+struct TrainingOptions {
+  std::string model;
+  std::uint64_t seed = 1;
+  int capacity = 128;
+  tenon::AnyOptimizer optimizer = tenon::Adam{};
+  tenon::Schedule schedule;
+  int steps_a_launch = 64;  // on Cuda
+};
+
+/// The model of that name; null if there is none.
+std::unique_ptr<Training> make_training(const TrainingOptions& options, const DeviceChoice& device);
+/// Of cuda.cu or without_cuda.cpp.
+std::unique_ptr<Training> make_cuda_training(const TrainingOptions& options, const DeviceChoice& device);
 
 }  // namespace program

@@ -60,7 +60,8 @@ Course steps_of(Device dev, const Set& set, Optimizer optimizer, int epochs, int
   Trainer trainer(model, optimizer, CrossEntropy{}, Schedule::one_cycle(30), {1.0, steps_a_launch});
   const ImageData data(set, augmented);
   Course c;
-  for (int e = 0; e < epochs; ++e) trainer.epoch(data, [&](const LossSums& s) {
+  for (int e = 0; e < epochs; ++e)
+    trainer.epoch(data, [&](const LossSums& s) {
       c.losses.push_back(s.loss());
       return true;
     });

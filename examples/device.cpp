@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: MIT
+#include "device.hpp"
+
+#include <tenon/core/error.hpp>
+
+#include "program.hpp"
+
+namespace program {
+
+DeviceChoice choose_device(const std::string& device, const std::string& precision, int threads) {
+  DeviceChoice choice{false, threads, precision};
+  if (device != "cpu") {
+    const std::string problem = cuda_problem();
+    if (device == "cuda" && !problem.empty()) throw tenon::Error("device", problem);
+    choice.cuda = problem.empty();
+  }
+  if (!choice.cuda && precision != "fp32") throw UsageError("--precision fp32 on the cpu", "\"" + precision + "\"");
+  return choice;
+}
+
+std::string DeviceChoice::isa() const { return cuda ? cuda_architecture() : tenon::name(cpu().isa()); }
+
+std::string DeviceChoice::describe() const {
+  if (cuda) return "cuda, " + cuda_description() + ", " + precision;
+  const int n = cpu().threads();
+  return "cpu, " + std::to_string(n) + (n == 1 ? " thread" : " threads") + ", isa " + isa();
+}
+
+}  // namespace program

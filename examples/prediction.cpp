@@ -1,0 +1,13 @@
+// The four networks' predictions on the Cpu.
+// SPDX-License-Identifier: MIT
+#include "prediction_of.hpp"
+
+namespace program {
+
+Outputs predict(const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info,
+                const DeviceChoice& device) {
+  if (device.cuda) return predict_on_cuda(file, set, info, device);
+  return predict_on([&] { return device.cpu(); }, file, set, info);
+}
+
+}  // namespace program

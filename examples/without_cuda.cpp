@@ -1,0 +1,22 @@
+// A build without CUDA: what takes the place of cuda.cu.
+// SPDX-License-Identifier: MIT
+#include "prediction.hpp"
+#include "training.hpp"
+
+namespace program {
+
+std::string cuda_problem() {
+  return "expected a build with CUDA for --device cuda, got one without: use --device cpu, or build with "
+         "cmake --preset cuda";
+}
+std::string cuda_architecture() { return {}; }
+std::string cuda_description() { return {}; }
+
+std::unique_ptr<Training> make_cuda_training(const TrainingOptions&, const DeviceChoice&) {
+  throw tenon::Error("device", cuda_problem());
+}
+Outputs predict_on_cuda(const tenon::SafeTensors&, const tenon::ImageSet&, const ModelInfo&, const DeviceChoice&) {
+  throw tenon::Error("device", cuda_problem());
+}
+
+}  // namespace program
