@@ -1,9 +1,14 @@
 // The four networks on a GPU: trainers and predictions, for nvcc, or for g++ with the stand-in of tests/simt.
 // SPDX-License-Identifier: MIT
+#include <cstdio>
 #include <tenon/cuda.cuh>
 //
 #include "prediction_of.hpp"
 #include "training_of.hpp"
+
+#ifndef TENON_CUDA_ARCHITECTURES
+#define TENON_CUDA_ARCHITECTURES "what nvcc takes by default"
+#endif
 
 namespace program {
 
@@ -18,6 +23,32 @@ tenon::Cuda open(const DeviceChoice& device) {
 }  // namespace
 
 std::string cuda_problem() { return tenon::kernels::cuda_problem<>(); }
+
+std::vector<Fact> cuda_facts() {
+  namespace kernels = tenon::kernels;
+  std::vector<Fact> facts;
+  int driver = 0, runtime = 0, count = 0;
+  static_cast<void>(cudaRuntimeGetVersion(&runtime));
+  static_cast<void>(cudaDriverGetVersion(&driver));
+  facts.push_back({"runtime", "CUDA " + kernels::detail::driver_version_text(runtime) + ", linked in; code for " +
+                                  TENON_CUDA_ARCHITECTURES});
+  if (driver != 0) facts.push_back({"driver", "for CUDA " + kernels::detail::driver_version_text(driver)});
+  const std::string problem = kernels::cuda_problem<>();
+  if (!problem.empty()) facts.push_back({"cuda", problem, true});
+  if (problem.empty() && cudaGetDeviceCount(&count) == cudaSuccess)
+    for (int i = 0; i < count; ++i) {
+      cudaDeviceProp p{};
+      if (cudaGetDeviceProperties(&p, i) != cudaSuccess) continue;
+      char memory[32];
+      std::snprintf(memory, sizeof memory, "%.0f GiB", double(p.totalGlobalMem) / (1 << 30));
+      facts.push_back(
+          {"gpu " + std::to_string(i), std::string(p.name) + ", sm_" + std::to_string(10 * p.major + p.minor) + ", " +
+                                           std::to_string(p.multiProcessorCount) + " multiprocessors, " + memory});
+    }
+  const std::string cublas = kernels::cublas_problem();
+  facts.push_back({"cublas", cublas.empty() ? "found" : "not used: " + cublas});
+  return facts;
+}
 
 std::string cuda_architecture() { return "sm_" + std::to_string(tenon::Cuda().state().capability); }
 

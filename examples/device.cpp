@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 #include "device.hpp"
 
+#include <cstdlib>
 #include <tenon/core/error.hpp>
+#include <tenon/core/os.hpp>
 
 #include "program.hpp"
 
@@ -24,6 +26,12 @@ std::string DeviceChoice::describe() const {
   if (cuda) return "cuda, " + cuda_description() + ", " + precision;
   const int n = cpu().threads();
   return "cpu, " + std::to_string(n) + (n == 1 ? " thread" : " threads") + ", isa " + isa();
+}
+
+bool in_container() {
+  return std::getenv("container") != nullptr ||  // as podman and systemd say it
+         tenon::path_kind("/.dockerenv") != tenon::PathKind::none ||
+         tenon::path_kind("/run/.containerenv") != tenon::PathKind::none;
 }
 
 }  // namespace program

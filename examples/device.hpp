@@ -4,6 +4,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include <tenon/core/thread_pool.hpp>
 
@@ -25,7 +26,19 @@ struct DeviceChoice {
 /// `auto` is the GPU where there is one. Throws tenon::Error with what is missing and what to do about it.
 DeviceChoice choose_device(const std::string& device, const std::string& precision, int threads);
 
+/// Whether this process runs in a container, as Docker and Podman tell.
+bool in_container();
+
+/// One line of tenon-doctor; a problem's text says its cause and what to do.
+struct Fact {
+  std::string what, text;
+  bool problem = false;
+};
+
 // Of cuda.cu or without_cuda.cpp:
+
+/// CUDA's driver, runtime and devices, the architectures built in, cuBLAS.
+std::vector<Fact> cuda_facts();
 
 /// Why this program computes on no GPU here, as "expected ..., got ...: what to do"; empty if it can.
 std::string cuda_problem();

@@ -9,6 +9,7 @@ std::string cuda_problem() {
   return "expected a build with CUDA for --device cuda, got one without: use --device cpu, or build with "
          "cmake --preset cuda";
 }
+std::vector<Fact> cuda_facts() { return {{"cuda", "not in this build (cmake --preset cuda)"}}; }
 std::string cuda_architecture() { return {}; }
 std::string cuda_description() { return {}; }
 
