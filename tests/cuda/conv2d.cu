@@ -149,6 +149,10 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
   CHECK(difference(db.read(), want_db, 0, off_dw) == "");
   CHECK((dx.intact() && dw.intact() && db.intact() && dev_dy.intact() && dev_x.intact()));
 
+  backward({}, {dw.data()}, {db.data()});  // as of a network's first layer
+  CHECK(difference(dw.read(), want_dw, 0, off_dw) == "");
+  CHECK(difference(db.read(), want_db, 0, off_dw) == "");
+
   // Each gradient may be unwanted, and each may be added to what is there.
   upload(cuda(), old_dx.data(), dx.data(), old_dx.size());
   upload(cuda(), old_dw.data(), dw.data(), old_dw.size());
@@ -216,6 +220,16 @@ TEST_CASE("cuda: conv2d agrees with the reference for every epilogue") {
   agrees<double, ConvDims{8, 7, 5, 17, 1, three}, relu_pool2_first>();
 }
 
+TEST_CASE("cuda: conv2d agrees with the reference for the first layers of networks") {
+  agrees<float, ConvDims{1, 28, 28, 32, 1, three}, relu_pool2>(Kind::whole, 3);
+  agrees<float, ConvDims{1, 12, 12, 6, 1, {5, 5, 1, 1, 2, 2}}, relu_pool2>();
+  agrees<float, ConvDims{3, 9, 10, 8, 1, {3, 3, 2, 2, 1, 1}}, relu_pool2>();
+  agrees<float, ConvDims{3, 9, 10, 16, 1, three}, none>();
+  agrees<float, ConvDims{2, 9, 13, 40, 1, {2, 3, 1, 1, 0, 2, 2, 1}}, relu_pool3>();
+  agrees<float, ConvDims{1, 11, 9, 8, 1, {7, 2, 1, 1}}, pool2>();
+  agrees<double, ConvDims{3, 9, 10, 8, 1, {3, 3, 2, 2, 1, 1}}, relu_pool2>();
+}
+
 TEST_CASE("cuda: conv2d of whole numbers is exact on tensor cores") {
   for (const CudaMath m : maths) {
     const With with(m);
@@ -268,4 +282,27 @@ TEMPLATE_TEST_CASE("cuda: conv2d gives the same bits for every order of threads 
       return all;
     }));
   }
+}
+
+TEST_CASE("cuda: conv2d passes NaN on, through relu and pool too") {
+  // The first takes the direct way, the second goes by tiles.
+  const auto check = []<ConvDims D>(Conv<D>) {
+    auto x = integers<float>(D.c * 6 * 6, 1);
+    x[(1 * 6 + 1) * D.c + 2] = std::numeric_limits<float>::quiet_NaN();  // pixel (1, 1): seen by (0 .. 2, 0 .. 2)
+    const Op<float> o = op<float, D, relu_pool2>();
+    OnDevice<float> dev_x(x), w(integers<float>(9 * D.c * 9, 2)), packed(o.packed), y(9 * 9);
+    OnDevice<std::uint8_t> places(9 * 9);
+    o.forward(1, dev_x.data(), w.data(), nullptr, packed.span(), y.data(), places.data());
+    const auto got = y.read();
+    const auto at = places.read();
+    for (std::size_t p = 0; p < 9; ++p)
+      for (std::size_t c = 0; c < 9; ++c) {
+        const bool seen = p / 3 < 2 && p % 3 < 2;
+        CHECK(std::isnan(got[p * 9 + c]) == seen);
+        // The last NaN of the window: the window's last pixel in it.
+        if (seen) CHECK(at[p * 9 + c] == (p / 3 == 0) * 2 + (p % 3 == 0));
+      }
+  };
+  check(Conv<ConvDims{3, 6, 6, 9, 1, three}>{});
+  check(Conv<ConvDims{8, 6, 6, 9, 1, three}>{});
 }

@@ -152,7 +152,7 @@ struct ColumnsShared {
 };
 
 template <class T, CudaMath M, int Columns, bool Vec, class Source>
-__global__ void __launch_bounds__(conv_threads) conv2d_columns(ConvGradient<T> p) {
+__global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T> p) {
   using Tile = ColumnsTile<T, M, Columns>;
   using Shared = ColumnsShared<Tile>;
   constexpr int pixels = Shared::pixels, piece = Vec ? Wide<T>::size : 1;
@@ -172,7 +172,7 @@ __global__ void __launch_bounds__(conv_threads) conv2d_columns(ConvGradient<T> p
   const int steps = (count + pixels - 1) / pixels;
 
   // The pixel that this thread looks up, which moves on by a stage each time.
-  long long image = static_cast<long long>(begin / of_image);
+  int image = static_cast<int>(begin / of_image);
   int at = thread, oy = static_cast<int>(begin % of_image) / p.out_w,
       ox = static_cast<int>(begin % of_image) % p.out_w + thread;
   const auto look_up = [&](ConvPixel* table) {
@@ -181,12 +181,12 @@ __global__ void __launch_bounds__(conv_threads) conv2d_columns(ConvGradient<T> p
       if (++oy >= p.out_h) oy = 0, ++image;
     ConvPixel q{0, 0, conv_nowhere, conv_nowhere, -1};
     if (at < count) {
-      q.x_at = image * p.h * p.wide * p.c + group * p.cg;
+      q.x_at = static_cast<long long>(image) * (p.h * p.wide * p.c) + group * p.cg;
       q.y = oy * p.window.sh - p.window.ph;
       q.x = ox * p.window.sw - p.window.pw;
       const int gy = oy / Source::down, gx = ox / Source::across;
       if (gy < p.g_h && gx < p.g_w) {
-        q.g_at = ((image * p.g_h + gy) * p.g_w + gx) * p.o + group * p.og + n0;
+        q.g_at = static_cast<long long>(image) * (p.g_h * p.g_w * p.o) + (gy * p.g_w + gx) * p.o + group * p.og + n0;
         q.place = oy % Source::down * Source::across + ox % Source::across;
       }
     }
@@ -342,17 +342,21 @@ void launch_columns(const Cuda& dev, const ConvGradient<T>& p, int parts) {
 }
 
 template <int CG, int OG, int Taps, class Source, class T>
-void run_columns(const Cuda& dev, const ConvGradient<T>& p, int parts) {
+void run_columns(const Cuda& dev, Scratch& scratch, ConvGradient<T> p, int parts) {
   constexpr int columns = conv_gradient_columns<OG>;
-  if constexpr (conv_is_wide<T>(CG) && conv_is_wide<T>(OG))
-    if (is_wide_aligned(p.x) && is_wide_aligned(p.g) && is_wide_aligned(p.places)) {
-      if constexpr (std::is_same_v<T, float> && Taps * CG >= 16 && OG >= 8) {
-        if (dev.math == CudaMath::tf32) return launch_columns<T, CudaMath::tf32, columns, true, Source>(dev, p, parts);
-        if (dev.math == CudaMath::bf16) return launch_columns<T, CudaMath::bf16, columns, true, Source>(dev, p, parts);
-      }
-      return launch_columns<T, CudaMath::fp32, columns, true, Source>(dev, p, parts);
+  constexpr bool wide = conv_is_wide<T>(CG) && conv_is_wide<T>(OG);
+  if constexpr (wide) {
+    const std::size_t batch = static_cast<std::size_t>(p.batch),
+                      n = batch * static_cast<std::size_t>(p.g_h * p.g_w * p.o);
+    p.x = conv_aligned(dev, scratch, p.x, batch * static_cast<std::size_t>(p.h * p.wide * p.c));
+    p.g = conv_aligned(dev, scratch, p.g, n);
+    p.places = conv_aligned(dev, scratch, p.places, n);
+    if constexpr (std::is_same_v<T, float> && Taps * CG >= 16 && OG >= 8) {
+      if (dev.math == CudaMath::tf32) return launch_columns<T, CudaMath::tf32, columns, true, Source>(dev, p, parts);
+      if (dev.math == CudaMath::bf16) return launch_columns<T, CudaMath::bf16, columns, true, Source>(dev, p, parts);
     }
-  launch_columns<T, CudaMath::fp32, columns, false, Source>(dev, p, parts);
+  }
+  launch_columns<T, CudaMath::fp32, columns, wide, Source>(dev, p, parts);
 }
 
 /// dy into g, and the sums of parts of it. Returns how many parts there are.

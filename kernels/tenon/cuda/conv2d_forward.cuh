@@ -107,7 +107,7 @@ __global__ void conv2d_pack(const T* w, int o, int og, int cg, int taps, T* pack
 }
 
 template <class T, CudaMath M, int Columns, bool Vec, class Source, class F>
-__global__ void __launch_bounds__(conv_threads) conv2d_rows(ConvProblem<T> p) {
+__global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p) {
   using Tile = RowsTile<T, M, Columns>;
   constexpr int rows = Tile::rows, stride = Tile::stride, piece = Vec ? Wide<T>::size : 1, pieces = Tile::depth / piece,
                 at_once = conv_threads / pieces;
@@ -289,21 +289,32 @@ void launch_rows(const Cuda& dev, const char* name, const ConvProblem<T>& p, int
          {conv_threads}, sizeof(Shared), p);
 }
 
+/// `from`, or where it is not aligned to 16 bytes, as no tensor of a model is, a copy that is.
+template <class T>
+const T* conv_aligned(const Cuda& dev, Scratch& scratch, const T* from, std::size_t n) {
+  if (is_wide_aligned(from)) return from;
+  T* const to = scratch.take<T>(n);
+  copy(dev, from, to, n);
+  return to;
+}
+
 /// `results`: those of an image, of the largest class. CG and OG are p's, K = taps CG.
 template <int CG, int OG, int Taps, class Source, class F, class T>
-void run_rows(const Cuda& dev, const char* name, const ConvProblem<T>& p, int results) {
+void run_rows(const Cuda& dev, Scratch& scratch, const char* name, ConvProblem<T> p, int results) {
   constexpr int columns = conv_tile_columns(OG);
-  if constexpr (conv_is_wide<T>(CG))
-    if (is_wide_aligned(p.x) && is_wide_aligned(p.w) && is_wide_aligned(p.places)) {
-      if constexpr (std::is_same_v<T, float> && Taps * CG >= 16 && OG >= 8) {
-        if (dev.math == CudaMath::tf32)
-          return launch_rows<T, CudaMath::tf32, columns, true, Source, F>(dev, name, p, results);
-        if (dev.math == CudaMath::bf16)
-          return launch_rows<T, CudaMath::bf16, columns, true, Source, F>(dev, name, p, results);
-      }
-      return launch_rows<T, CudaMath::fp32, columns, true, Source, F>(dev, name, p, results);
+  if constexpr (conv_is_wide<T>(CG)) {
+    const std::size_t n = static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(p.h * p.wide * p.c);
+    p.x = conv_aligned(dev, scratch, p.x, n);
+    p.places = conv_aligned(dev, scratch, p.places, n);
+    p.w = conv_aligned(dev, scratch, p.w, static_cast<std::size_t>(p.o * p.taps * p.cg));
+    if constexpr (std::is_same_v<T, float> && Taps * CG >= 16 && OG >= 8) {
+      if (dev.math == CudaMath::tf32)
+        return launch_rows<T, CudaMath::tf32, columns, true, Source, F>(dev, name, p, results);
+      if (dev.math == CudaMath::bf16)
+        return launch_rows<T, CudaMath::bf16, columns, true, Source, F>(dev, name, p, results);
     }
-  launch_rows<T, CudaMath::fp32, columns, false, Source, F>(dev, name, p, results);
+  }
+  launch_rows<T, CudaMath::fp32, columns, conv_is_wide<T>(CG), Source, F>(dev, name, p, results);
 }
 
 }  // namespace tenon::kernels::cuda
