@@ -1,0 +1,320 @@
+// A convolution as a product of matrices that are never written down, for sizes known at run time; conv2d.cuh has the
+// shapes. Forward and the gradient of x are the same kernel with other numbers.
+//   conv2d_pack   w (O, C / groups, taps) -> (O, taps, C / groups); turned: (groups, C / groups, taps, O / groups)
+//   conv2d_rows   C (pixels, O / groups) = A (pixels, K) B (K, O / groups), K = taps C / groups, for each group
+// Strategy  a block owns a tile of 4096 sums. A's values are fetched by address as K goes on, three stages deep. The
+//           windows of a pool lie in a tile whole, so that activation and pool are done before anything is stored.
+//           Gradient of x at a stride: pixels that the same taps reach are a class, and each has its own product.
+// Fits      every shape; a pool's window up to 64 pixels. 16 bytes are copied at once where C / groups allows it.
+// Cost      2 pixels O K operations and as much as the tiles are filled up; A is read O / columns times from caches.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <type_traits>
+
+#include "tenon/cuda/activate.cuh"
+#include "tenon/cuda/conv2d_tile.cuh"
+
+namespace tenon::kernels::cuda {
+
+/// One direction of an image. Result p, position u of its window, tap i: reads at from + p * from_each + u *
+/// from_window + i * step and is put to + p * to_each; the tap is number tap + i * tap_each of the weights.
+struct ConvAxis {
+  int count, from, from_each, from_window, to, to_each, taps, step, tap, tap_each;
+};
+
+/// `count` results, each of them the maximum of `pool` if pooled.
+TENON_HD constexpr ConvAxis forward_axis(int count, int pool, int kernel, int stride, int padding, int dilation) {
+  return {count, -padding, pool * stride, stride, 0, 1, kernel, dilation, 0, 1};
+}
+
+/// The pixels i of `size` with (i + padding) % stride == which.
+TENON_HD constexpr ConvAxis gradient_axis(int which, int size, int kernel, int stride, int padding, int dilation) {
+  const int first = (which - padding % stride + stride) % stride;
+  int a = stride, b = dilation;
+  while (b != 0) {
+    const int r = a % b;
+    a = b;
+    b = r;
+  }
+  const int each = stride / a;  // of these neighbouring taps one reaches such a pixel
+  int tap = 0;
+  while (tap < kernel && (tap * dilation - which) % stride != 0) ++tap;
+  return {first < size ? (size - first - 1) / stride + 1 : 0,
+          (first + padding - tap * dilation) / stride,
+          1,
+          0,
+          first,
+          stride,
+          tap < kernel ? (kernel - tap - 1) / each + 1 : 0,
+          -(each * dilation / stride),
+          tap,
+          each};
+}
+
+template <class T>
+struct ConvProblem {
+  const T *x, *w, *bias;       // w as conv2d_pack has left it; bias may be null
+  const std::uint8_t* places;  // of x, if it is a pooled gradient
+  T* y;
+  std::uint8_t* argmax;  // or null
+  bool add, channels_first;
+  int batch, groups;
+  int h, wide, c, cg;       // of x; what a pool has left if it is a pooled gradient
+  int limit_h, limit_w;     // x is zero from there on: its extents, or the gradient's before the pool
+  int o, og, out_h, out_w;  // of y
+  int pool_h, pool_w;       // 1 if y is not pooled
+  int taps, taps_across;    // of w, all
+  ConvAxis down, across;    // if there is one class
+  int classes;              // of pixels, else
+  int size_h, size_w;       // and what gradient_axis wants
+  Window window;
+};
+
+struct ConvRow {
+  long long at;  // of its image and group
+  int y, x;      // of the first tap
+};
+struct ConvTarget {
+  long long pixel;  // of all images, or -1
+  int in_image;
+};
+
+inline constexpr int conv_stages = 3;
+inline constexpr int conv_nowhere = -(1 << 30);
+
+template <class Tile>
+struct RowsShared {
+  using T = typename Tile::value;
+  static constexpr int stage_size = (Tile::rows + Tile::columns) * Tile::stride;
+  static constexpr int result = Tile::rows * (Tile::columns + 1);
+  alignas(128) T values[conv_stages * stage_size > result ? conv_stages* stage_size : result];
+  T bias[Tile::columns];
+  ConvRow row[Tile::rows];
+  ConvTarget target[Tile::rows];
+};
+
+template <class T, class Turned>
+__global__ void conv2d_pack(const T* w, int o, int og, int cg, int taps, T* packed) {
+  const std::size_t i = global_thread(), n = static_cast<std::size_t>(o) * static_cast<std::size_t>(cg * taps);
+  if (i >= n) return;
+  const std::size_t inner = static_cast<std::size_t>(Turned::value ? og : cg);
+  const std::size_t row = i / inner / static_cast<std::size_t>(taps), tap = i / inner % static_cast<std::size_t>(taps),
+                    k = i % inner;
+  const std::size_t of_group = static_cast<std::size_t>(cg);
+  const std::size_t out = Turned::value ? row / of_group * inner + k : row, in = Turned::value ? row % of_group : k;
+  packed[i] = w[(out * of_group + in) * static_cast<std::size_t>(taps) + tap];
+}
+
+template <class T, CudaMath M, int Columns, bool Vec, class Source, class F>
+__global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p) {
+  using Tile = RowsTile<T, M, Columns>;
+  constexpr int rows = Tile::rows, stride = Tile::stride, piece = Vec ? Wide<T>::size : 1, pieces = Tile::depth / piece,
+                at_once = conv_threads / pieces;
+  auto& s = shared_memory<RowsShared<Tile>>();
+  const int thread = static_cast<int>(threadIdx.x), group = static_cast<int>(blockIdx.z) % p.groups,
+            which = static_cast<int>(blockIdx.z) / p.groups, n0 = static_cast<int>(blockIdx.y) * Columns;
+  ConvAxis down = p.down, across = p.across;
+  if (p.classes > 1) {
+    const Window& w = p.window;
+    down = gradient_axis(which / w.sw, p.size_h, w.kh, w.sh, w.ph, w.dh);
+    across = gradient_axis(which % w.sw, p.size_w, w.kw, w.sw, w.pw, w.dw);
+  }
+  const int results = down.count * across.count, positions = p.pool_h * p.pool_w, windows = rows / positions;
+  if (results == 0) return;
+  const std::size_t first = static_cast<std::size_t>(blockIdx.x) * static_cast<std::size_t>(windows);
+  const long long image0 = static_cast<long long>(first / static_cast<std::size_t>(results));
+  const int within = static_cast<int>(first % static_cast<std::size_t>(results));
+  if (image0 >= p.batch) return;
+
+  for (int r = thread; r < rows; r += conv_threads) {
+    const int window = r / positions, u = r % positions, q = (within + window) % results;
+    const long long image = image0 + (within + window) / results;
+    const bool live = window < windows && image < p.batch;
+    const int py = q / across.count, px = q % across.count, uy = u / p.pool_w, ux = u % p.pool_w;
+    s.row[r] = {image * p.h * p.wide * p.c + group * p.cg,
+                live ? down.from + py * down.from_each + uy * down.from_window : conv_nowhere,
+                live ? across.from + px * across.from_each + ux * across.from_window : conv_nowhere};
+    if (u == 0) {
+      const int in_image = (down.to + py * down.to_each) * p.out_w + across.to + px * across.to_each;
+      s.target[window] = {live ? image * p.out_h * p.out_w + in_image : -1, in_image};
+    }
+  }
+  for (int n = thread; n < Columns; n += conv_threads)
+    s.bias[n] = p.bias && n0 + n < p.og ? p.bias[group * p.og + n0 + n] : T(0);
+  __syncthreads();
+
+  // This thread's piece of K: channels from c on of tap (i, j). It is the same for all rows.
+  int i = 0, j = 0, c = thread % pieces * piece;
+  const int column = c, row0 = thread / pieces;
+  const int steps = (down.taps * across.taps * p.cg + Tile::depth - 1) / Tile::depth;
+  const auto carry = [&] {
+    for (; c >= p.cg; c -= p.cg)
+      if (++j >= across.taps) j = 0, ++i;
+  };
+  constexpr bool held = Source::pooled && Vec;  // values that are looked at, not only copied, are fetched a step before
+  Spreading<T, Vec> hold[held ? rows / at_once : 1];
+  const T* const weights = p.w + static_cast<std::size_t>(group * p.og + n0) * static_cast<std::size_t>(p.taps * p.cg);
+
+  const auto fetch = [&](int stage) {
+    T* const a = s.values + stage * RowsShared<Tile>::stage_size;
+    T* const b = a + rows * stride;
+    const bool live = i < down.taps && across.taps > 0;
+    const int dy = i * down.step, dx = j * across.step;
+    for (int k = 0; k < rows / at_once; ++k) {
+      const int r = row0 + k * at_once;
+      const ConvRow row = s.row[r];
+      const int y = row.y + dy, x = row.x + dx;
+      bool inside = live && y >= 0 && x >= 0 && y < p.limit_h && x < p.limit_w;
+      if constexpr (Source::pooled) {
+        const int py = y / Source::down, px = x / Source::across;
+        inside = inside && py < p.h && px < p.wide;
+        const long long from = inside ? row.at + (py * p.wide + px) * p.c + c : 0;
+        const int place = y % Source::down * Source::across + x % Source::across;
+        Spreading<T, Vec>& v = hold[held ? k : 0];
+        v.load(p.x + from, p.places + from, place, inside);
+        if constexpr (!held) v.store(a + r * stride + column);
+      } else {
+        copy_piece<Vec>(a + r * stride + column, inside ? p.x + row.at + (y * p.wide + x) * p.c + c : p.x, inside);
+      }
+    }
+    const int tap = (down.tap + i * down.tap_each) * p.taps_across + across.tap + j * across.tap_each;
+    for (int n = row0; n < Columns; n += at_once) {
+      const bool inside = live && n0 + n < p.og;
+      copy_piece<Vec>(
+          b + n * stride + column,
+          inside ? weights + static_cast<std::size_t>(n) * static_cast<std::size_t>(p.taps * p.cg) + tap * p.cg + c
+                 : p.w,
+          inside);
+    }
+    copy_async_commit();
+    c += Tile::depth;
+    carry();
+  };
+  const auto put = [&](int stage) {
+    if constexpr (held) {
+      T* const a = s.values + stage * RowsShared<Tile>::stage_size + column;
+      for (int k = 0; k < rows / at_once; ++k) hold[k].store(a + (row0 + k * at_once) * stride);
+    }
+  };
+
+  carry();
+  Tile tile;
+  for (int stage = 0; stage < conv_stages - 1; ++stage) {
+    fetch(stage);
+    put(stage);
+  }
+  int stage = 0, next = conv_stages - 1;
+  for (int step = 0; step < steps; ++step) {
+    copy_async_wait<conv_stages - 2>();
+    __syncthreads();  // the copies of all threads are there, and nobody reads stage `next` any more
+    fetch(next);
+    const T* const a = s.values + stage * RowsShared<Tile>::stage_size;
+    tile.step(a, a + rows * stride);
+    put(next);
+    stage = stage + 1 == conv_stages ? 0 : stage + 1;
+    next = next + 1 == conv_stages ? 0 : next + 1;
+  }
+  copy_async_wait<0>();
+  __syncthreads();  // stages become results
+
+  tile.each([&](int r, int n, T sum) { s.values[r * (Columns + 1) + n] = F::of(sum + s.bias[n]); });
+  __syncthreads();
+  const long long pixels = static_cast<long long>(p.out_h) * p.out_w;
+  for (int e = thread; e < windows * Columns; e += conv_threads) {
+    const int window = p.channels_first ? e % windows : e / Columns, n = p.channels_first ? e / windows : e % Columns;
+    const ConvTarget target = s.target[window];
+    if (target.pixel < 0 || n0 + n >= p.og) continue;
+    const T* const from = s.values + window * positions * (Columns + 1) + n;
+    T most = from[0];
+    int place = 0;
+    for (int u = 1; u < positions; ++u) {
+      const T v = from[u * (Columns + 1)];
+      if (v > most || v != v) most = v, place = u;  // a NaN wins
+    }
+    const int o = group * p.og + n0 + n;
+    T* const to = p.y + (p.channels_first ? (target.pixel - target.in_image) * p.o + o * pixels + target.in_image
+                                          : target.pixel * p.o + o);
+    *to = p.add ? *to + most : most;
+    if (p.argmax) p.argmax[target.pixel * p.o + o] = static_cast<std::uint8_t>(place);
+  }
+}
+
+/// Max-pooling of z (batch, h, w, o), which is of no more use: for windows that are too large for a tile.
+template <class T>
+__global__ void conv2d_pool(const T* z, int batch, int h, int w, int o, Window pool, bool channels_first, T* y,
+                            std::uint8_t* argmax) {
+  const std::size_t e = global_thread();
+  const int oh = h / pool.kh, ow = w / pool.kw;
+  if (e >= static_cast<std::size_t>(batch) * static_cast<std::size_t>(oh * ow * o)) return;
+  const std::size_t pixel = e / static_cast<std::size_t>(o), image = pixel / static_cast<std::size_t>(oh * ow);
+  const int n = static_cast<int>(e % static_cast<std::size_t>(o)),
+            q = static_cast<int>(pixel % static_cast<std::size_t>(oh * ow));
+  T most = T(0);
+  int place = 0;
+  for (int u = 0; u < pool.kh * pool.kw; ++u) {
+    const int row = q / ow * pool.kh + u / pool.kw, column = q % ow * pool.kw + u % pool.kw;
+    const T v = z[(image * static_cast<std::size_t>(h * w) + static_cast<std::size_t>(row * w + column)) *
+                      static_cast<std::size_t>(o) +
+                  static_cast<std::size_t>(n)];
+    if (u == 0 || v > most || v != v) most = v, place = u;
+  }
+  y[channels_first
+        ? (image * static_cast<std::size_t>(o) + static_cast<std::size_t>(n)) * static_cast<std::size_t>(oh * ow) +
+              static_cast<std::size_t>(q)
+        : e] = most;
+  if (argmax) argmax[e] = static_cast<std::uint8_t>(place);
+}
+
+/// Columns of a tile for so many results a pixel: few are wasted; a wide tile reads less for each.
+constexpr int conv_tile_columns(int og) {
+  const auto cost = [og](int columns, int weight) { return (og + columns - 1) / columns * columns * weight; };
+  const int wide = cost(64, 4), middle = cost(32, 5), narrow = cost(16, 6);
+  return wide <= middle && wide <= narrow ? 64 : middle <= narrow ? 32 : 16;
+}
+
+/// Whether 16 bytes hold channels of one pixel alone.
+template <class T>
+constexpr bool conv_is_wide(int cg) {
+  return cg % Wide<T>::size == 0;
+}
+
+template <class T, CudaMath M, int Columns, bool Vec, class Source, class F>
+void launch_rows(const Cuda& dev, const char* name, const ConvProblem<T>& p, int results) {
+  using Shared = RowsShared<RowsTile<T, M, Columns>>;
+  const std::size_t windows = static_cast<std::size_t>(RowsTile<T, M, Columns>::rows / (p.pool_h * p.pool_w));
+  launch(dev, name, conv2d_rows<T, M, Columns, Vec, Source, F>,
+         {blocks_for(static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(results), windows),
+          blocks_for(static_cast<std::size_t>(p.og), Columns), static_cast<unsigned>(p.groups * p.classes)},
+         {conv_threads}, sizeof(Shared), p);
+}
+
+/// `from`, or where it is not aligned to 16 bytes, as no tensor of a model is, a copy that is.
+template <class T>
+const T* conv_aligned(const Cuda& dev, Scratch& scratch, const T* from, std::size_t n) {
+  if (is_wide_aligned(from)) return from;
+  T* const to = scratch.take<T>(n);
+  copy(dev, from, to, n);
+  return to;
+}
+
+/// `results`: those of an image, of the largest class. CG and OG are p's, K = taps CG.
+template <int CG, int OG, int Taps, class Source, class F, class T>
+void run_rows(const Cuda& dev, Scratch& scratch, const char* name, ConvProblem<T> p, int results) {
+  constexpr int columns = conv_tile_columns(OG);
+  if constexpr (conv_is_wide<T>(CG)) {
+    const std::size_t n = static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(p.h * p.wide * p.c);
+    p.x = conv_aligned(dev, scratch, p.x, n);
+    p.places = conv_aligned(dev, scratch, p.places, n);
+    p.w = conv_aligned(dev, scratch, p.w, static_cast<std::size_t>(p.o * p.taps * p.cg));
+    if constexpr (std::is_same_v<T, float> && Taps * CG >= 16 && OG >= 8) {
+      if (dev.math == CudaMath::tf32)
+        return launch_rows<T, CudaMath::tf32, columns, true, Source, F>(dev, name, p, results);
+      if (dev.math == CudaMath::bf16)
+        return launch_rows<T, CudaMath::bf16, columns, true, Source, F>(dev, name, p, results);
+    }
+  }
+  launch_rows<T, CudaMath::fp32, columns, conv_is_wide<T>(CG), Source, F>(dev, name, p, results);
+}
+
+}  // namespace tenon::kernels::cuda
