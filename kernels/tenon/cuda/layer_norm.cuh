@@ -1,0 +1,395 @@
+// Layer normalisation over the last dimension, as torch.nn.LayerNorm(N).
+//   x (B, R, N), gamma, beta (N) -> y (B, R, N), keeps mean and rstd (B, R); gamma and beta may be null (1 and 0)
+// Strategy  a team of threads owns a row and keeps it in registers, nothing is read twice: 1 to 32 lanes of a warp up to
+//           128 bytes a lane (N = 1024 floats), a block up to 8192 floats. Longer rows, and those that are not aligned
+//           though N would allow 16 bytes an access, are read again for each pass, by a block. The backward's teams walk
+//           down a chunk of rows and sum its share of dgamma and dbeta; a second launch adds the chunks.
+// Cost      8 bytes an element forward, 12 backward: bound by memory.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <type_traits>
+
+#include "tenon/core/view.hpp"
+#include "tenon/cuda/collective.cuh"
+#include "tenon/cuda/launch.cuh"
+
+namespace tenon::kernels {
+
+namespace cuda {
+
+inline constexpr unsigned layer_norm_threads = 256;  // of a block that owns one row
+
+constexpr int layer_norm_width(int pieces) {
+  int w = 1;
+  while (w < pieces && w < static_cast<int>(warp_size)) w *= 2;
+  return w;
+}
+
+/// How a row of N lies in its team: thread t has the pieces t, t + width, ... of `size` values.
+template <class T, int N>
+struct LayerNormTeam {
+  static constexpr int size = N % Wide<T>::size == 0 ? Wide<T>::size : 1;
+  static constexpr int pieces = N / size;
+  static constexpr int most = 128 / static_cast<int>(sizeof(T));  // values that a thread can hold
+  static constexpr bool by_warp = N <= most * static_cast<int>(warp_size);
+  static constexpr bool held = N <= most * static_cast<int>(layer_norm_threads);
+  static constexpr int width = by_warp ? layer_norm_width(pieces) : static_cast<int>(layer_norm_threads);
+  static constexpr int own = (pieces + width - 1) / width;  // pieces of a thread
+  static constexpr unsigned threads = by_warp ? 128 : layer_norm_threads;
+  static constexpr int teams = static_cast<int>(threads) / width;  // rows that a block has at a time
+};
+
+/// How the backward's rows are cut: by the shape alone, so that the sums are the same however a row is read.
+struct LayerNormChunks {
+  std::size_t grain;
+  unsigned count, capacity;  // the latter does not shrink where rows grow
+
+  template <class Team>
+  static LayerNormChunks of(std::size_t rows) {
+    constexpr std::size_t most = Team::held ? 256 : 64, least = Team::held ? std::size_t{Team::teams} : 1;
+    LayerNormChunks c;
+    c.grain = ((rows + most - 1) / most + least - 1) / least * least;
+    c.count = blocks_for(rows, c.grain);
+    c.capacity = rows >= least * most ? static_cast<unsigned>(most) : blocks_for(rows, least);
+    return c;
+  }
+};
+
+__device__ __forceinline__ float reciprocal_deviation(float variance, float epsilon) {
+  return 1 / sqrtf(variance + epsilon);
+}
+__device__ __forceinline__ double reciprocal_deviation(double variance, double epsilon) {
+  return 1 / sqrt(variance + epsilon);
+}
+
+/// The rows and what goes with them: x, y (rows, N), gamma, beta (N), mean, rstd (rows); all but x and y may be null.
+template <class T>
+struct LayerNormForward {
+  const T *x, *gamma, *beta;
+  T epsilon;
+  T *y, *mean, *rstd;
+
+  bool wide() const {
+    return is_wide_aligned(x) && is_wide_aligned(gamma) && is_wide_aligned(beta) && is_wide_aligned(y);
+  }
+  __device__ void keep(std::size_t row, T mu, T r) const {
+    if (mean) mean[row] = mu;
+    if (rstd) rstd[row] = r;
+  }
+};
+
+/// x, dy, dx (rows, N), gamma (N), mean, rstd (rows); sums (chunks, 2, N) of dgamma and dbeta; gamma, dx, sums may be null.
+template <class T>
+struct LayerNormBackward {
+  const T *x, *dy, *gamma, *mean, *rstd;
+  T *dx, *sums;
+  bool add;
+
+  bool wide() const {
+    return is_wide_aligned(x) && is_wide_aligned(gamma) && is_wide_aligned(dy) && is_wide_aligned(dx);
+  }
+};
+
+/// A thread's part of a row, or of N values that go with every row.
+template <class T, int N>
+struct LayerNormPart {
+  using Team = LayerNormTeam<T, N>;
+  T v[Team::own][Team::size];
+
+  __device__ void fill(T with) {
+    for (int i = 0; i < Team::own; ++i)
+      for (int k = 0; k < Team::size; ++k) v[i][k] = with;
+  }
+  /// Where the row has no more pieces, v stays.
+  __device__ void load(const T* row, int member) {
+    for (int i = 0; i < Team::own; ++i) {
+      const int p = i * Team::width + member;
+      if (p >= Team::pieces) continue;
+      if constexpr (Team::size == 1) {
+        v[i][0] = row[p];
+      } else {
+        const Wide<T> w = load_wide(row + p * Team::size);
+        for (int k = 0; k < Team::size; ++k) v[i][k] = w.v[k];
+      }
+    }
+  }
+  __device__ void store(T* row, int member) const {
+    for (int i = 0; i < Team::own; ++i) {
+      const int p = i * Team::width + member;
+      if (p >= Team::pieces) continue;
+      if constexpr (Team::size == 1) {
+        row[p] = v[i][0];
+      } else {
+        Wide<T> w;
+        for (int k = 0; k < Team::size; ++k) w.v[k] = v[i][k];
+        store_wide(row + p * Team::size, w);
+      }
+    }
+  }
+};
+
+/// The sum over a team, in each of its threads; all threads of the block call it.
+template <class T, int N>
+__device__ __forceinline__ T layer_norm_sum(T v) {
+  using Team = LayerNormTeam<T, N>;
+  if constexpr (Team::by_warp)
+    return warp_sum<static_cast<unsigned>(Team::width)>(v);
+  else
+    return shared_memory<BlockReduce<T, layer_norm_threads>>().sum(v);
+}
+
+// --- forward -----------------------------------------------------------------------------------------------------------
+
+template <int N, class T>
+__global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
+    layer_norm_held(LayerNormForward<T> a, std::size_t rows) {
+  using Team = LayerNormTeam<T, N>;
+  const int member = static_cast<int>(threadIdx.x) % Team::width, team = static_cast<int>(threadIdx.x) / Team::width;
+  const std::size_t row = static_cast<std::size_t>(blockIdx.x) * Team::teams + team;
+  const bool live = row < rows;
+  LayerNormPart<T, N> x, gamma, beta;
+  // Sums start at the row's first value, so that a mean far from 0 costs no digits.
+  const T start = live ? a.x[row * N] : T(0);
+  x.fill(start);
+  gamma.fill(T(1));
+  beta.fill(T(0));
+  if (live) x.load(a.x + row * N, member);
+  if (a.gamma) gamma.load(a.gamma, member);
+  if (a.beta) beta.load(a.beta, member);
+  T s = 0, q = 0;
+  for (int i = 0; i < Team::own; ++i)
+    for (int k = 0; k < Team::size; ++k) s += x.v[i][k] - start;
+  const T mean = start + layer_norm_sum<T, N>(s) / static_cast<T>(N);
+  for (int i = 0; i < Team::own; ++i)
+    for (int k = 0; k < Team::size; ++k) {
+      const T d = x.v[i][k] - mean;
+      if (i * Team::width + member < Team::pieces) q += d * d;
+    }
+  const T rstd = reciprocal_deviation(layer_norm_sum<T, N>(q) / static_cast<T>(N), a.epsilon);
+  if (!live) return;
+  for (int i = 0; i < Team::own; ++i)
+    for (int k = 0; k < Team::size; ++k) x.v[i][k] = (x.v[i][k] - mean) * rstd * gamma.v[i][k] + beta.v[i][k];
+  x.store(a.y + row * N, member);
+  if (member == 0) a.keep(row, mean, rstd);
+}
+
+// A block a row; what a thread reads again, it finds in L1 or L2.
+template <class T>
+__global__ void __launch_bounds__(layer_norm_threads) layer_norm_long(LayerNormForward<T> a, int n) {
+  auto& reduce = shared_memory<BlockReduce<T, layer_norm_threads>>();
+  const int begin = static_cast<int>(threadIdx.x);
+  const std::size_t row = blockIdx.x;
+  const T* const x = a.x + row * static_cast<std::size_t>(n);
+  T* const y = a.y + row * static_cast<std::size_t>(n);
+  const T start = x[0];
+  T s = 0, q = 0;
+  for (int i = begin; i < n; i += layer_norm_threads) s += x[i] - start;
+  const T mean = start + reduce.sum(s) / static_cast<T>(n);
+  for (int i = begin; i < n; i += layer_norm_threads) q += (x[i] - mean) * (x[i] - mean);
+  const T rstd = reciprocal_deviation(reduce.sum(q) / static_cast<T>(n), a.epsilon);
+  for (int i = begin; i < n; i += layer_norm_threads)
+    y[i] = (x[i] - mean) * rstd * (a.gamma ? a.gamma[i] : T(1)) + (a.beta ? a.beta[i] : T(0));
+  if (begin == 0) a.keep(row, mean, rstd);
+}
+
+// --- backward ----------------------------------------------------------------------------------------------------------
+
+/// What a block's teams need to add up their columns; only where a warp is a team or more.
+template <class T, int N>
+struct alignas(16) LayerNormColumns {
+  T of_team[LayerNormTeam<T, N>::teams][N];
+};
+template <class T, int N>
+using LayerNormShared =
+    std::conditional_t<LayerNormTeam<T, N>::by_warp, LayerNormColumns<T, N>, BlockReduce<T, layer_norm_threads>>;
+
+/// to (N) = the sum of the teams' parts, teams in order.
+template <class T, int N>
+__device__ void layer_norm_columns(const LayerNormPart<T, N>& part, int team, int member, T* to) {
+  using Team = LayerNormTeam<T, N>;
+  if constexpr (Team::teams == 1) {
+    part.store(to, member);
+  } else {
+    auto& columns = shared_memory<LayerNormColumns<T, N>>();
+    part.store(columns.of_team[team], member);
+    __syncthreads();
+    for (int i = static_cast<int>(threadIdx.x); i < N; i += static_cast<int>(Team::threads)) {
+      T s = columns.of_team[0][i];
+      for (int t = 1; t < Team::teams; ++t) s += columns.of_team[t][i];
+      to[i] = s;
+    }
+    __syncthreads();  // or the next call's parts overwrite what is still being added
+  }
+}
+
+// A block a chunk of rows.
+template <int N, class T>
+__global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
+    layer_norm_backward_held(LayerNormBackward<T> a, std::size_t rows, std::size_t grain) {
+  using Team = LayerNormTeam<T, N>;
+  const int member = static_cast<int>(threadIdx.x) % Team::width, team = static_cast<int>(threadIdx.x) / Team::width;
+  const std::size_t begin = blockIdx.x * grain, end = rows - begin < grain ? rows : begin + grain;
+  LayerNormPart<T, N> gamma, dgamma, dbeta;
+  gamma.fill(T(1));
+  dgamma.fill(T(0));
+  dbeta.fill(T(0));
+  if (a.gamma) gamma.load(a.gamma, member);
+  for (std::size_t first = begin; first < end; first += Team::teams) {  // a warp's teams stay together, for the sums
+    const std::size_t row = first + team;
+    const bool live = row < end;
+    LayerNormPart<T, N> hat, dy;
+    hat.fill(T(0));
+    dy.fill(T(0));
+    T mean = 0, rstd = 0;
+    if (live) {
+      hat.load(a.x + row * N, member);
+      dy.load(a.dy + row * N, member);
+      mean = a.mean[row];
+      rstd = a.rstd[row];
+    }
+    T s = 0, q = 0;  // sums of dhat and dhat hat
+    for (int i = 0; i < Team::own; ++i)
+      for (int k = 0; k < Team::size; ++k) {
+        T &h = hat.v[i][k], &d = dy.v[i][k];
+        h = (h - mean) * rstd;
+        dgamma.v[i][k] += d * h;
+        dbeta.v[i][k] += d;
+        d *= gamma.v[i][k];
+        s += d;
+        q += d * h;
+      }
+    if (!a.dx) continue;
+    s = layer_norm_sum<T, N>(s) / static_cast<T>(N);
+    q = layer_norm_sum<T, N>(q) / static_cast<T>(N);
+    LayerNormPart<T, N> old;
+    old.fill(T(0));
+    if (live && a.add) old.load(a.dx + row * N, member);
+    for (int i = 0; i < Team::own; ++i)
+      for (int k = 0; k < Team::size; ++k) old.v[i][k] += rstd * (dy.v[i][k] - s - hat.v[i][k] * q);
+    if (live) old.store(a.dx + row * N, member);
+  }
+  if (!a.sums) return;
+  T* const to = a.sums + static_cast<std::size_t>(blockIdx.x) * 2 * N;
+  layer_norm_columns<T, N>(dgamma, team, member, to);
+  layer_norm_columns<T, N>(dbeta, team, member, to + N);
+}
+
+// A block a chunk of rows, whose sums it keeps in memory: a thread has the same columns of each row.
+template <class T>
+__global__ void __launch_bounds__(layer_norm_threads)
+    layer_norm_backward_long(LayerNormBackward<T> a, std::size_t rows, std::size_t grain, int n) {
+  auto& reduce = shared_memory<BlockReduce<T, layer_norm_threads>>();
+  const std::size_t width = static_cast<std::size_t>(n);
+  const std::size_t begin = blockIdx.x * grain, end = rows - begin < grain ? rows : begin + grain;
+  T* const dgamma = a.sums ? a.sums + static_cast<std::size_t>(blockIdx.x) * 2 * width : nullptr;
+  for (std::size_t row = begin; row < end; ++row) {
+    const T *const x = a.x + row * width, *const dy = a.dy + row * width;
+    const T mean = a.mean[row], rstd = a.rstd[row];
+    T s = 0, q = 0;
+    for (std::size_t i = threadIdx.x; i < width; i += layer_norm_threads) {
+      const T hat = (x[i] - mean) * rstd, dhat = a.gamma ? dy[i] * a.gamma[i] : dy[i];
+      s += dhat;
+      q += dhat * hat;
+      if (dgamma) {
+        dgamma[i] = (row == begin ? T(0) : dgamma[i]) + dy[i] * hat;
+        dgamma[width + i] = (row == begin ? T(0) : dgamma[width + i]) + dy[i];
+      }
+    }
+    if (!a.dx) continue;
+    s = reduce.sum(s) / static_cast<T>(n);
+    q = reduce.sum(q) / static_cast<T>(n);
+    T* const dx = a.dx + row * width;
+    for (std::size_t i = threadIdx.x; i < width; i += layer_norm_threads) {
+      const T hat = (x[i] - mean) * rstd, dhat = a.gamma ? dy[i] * a.gamma[i] : dy[i];
+      dx[i] = (a.add ? dx[i] : T(0)) + rstd * (dhat - s - hat * q);
+    }
+  }
+}
+
+/// A gradient (N), null if it is not wanted.
+template <class T>
+struct LayerNormGradient {
+  T* to;
+  bool add;
+};
+
+template <class T>
+struct LayerNormCombine {
+  T of_warp[layer_norm_threads / warp_size][warp_size];
+};
+
+// A warp has 32 of the 2 n columns and every eighth chunk; warps are added in order.
+template <class T>
+__global__ void __launch_bounds__(layer_norm_threads)
+    layer_norm_combine(const T* sums, unsigned chunks, int n, LayerNormGradient<T> dgamma, LayerNormGradient<T> dbeta) {
+  constexpr unsigned warps = layer_norm_threads / warp_size;
+  auto& shared = shared_memory<LayerNormCombine<T>>();
+  const std::size_t width = static_cast<std::size_t>(n), column = std::size_t{blockIdx.x} * warp_size + lane();
+  T s = 0;
+  if (column < 2 * width)
+    for (unsigned c = warp(); c < chunks; c += warps) s += sums[c * 2 * width + column];
+  shared.of_warp[warp()][lane()] = s;
+  __syncthreads();
+  if (warp() != 0 || column >= 2 * width) return;
+  for (unsigned w = 1; w < warps; ++w) s += shared.of_warp[w][lane()];
+  const bool first = column < width;
+  const LayerNormGradient<T> g = first ? dgamma : dbeta;
+  const std::size_t i = first ? column : column - width;
+  if (g.to) g.to[i] = (g.add ? g.to[i] : T(0)) + s;
+}
+
+}  // namespace cuda
+
+template <class T, int R, int N>
+void layer_norm_forward(Cuda& dev, std::type_identity_t<In<T, Batch, R, N>> x, std::type_identity_t<In<T, N>> gamma,
+                        std::type_identity_t<In<T, N>> beta, std::type_identity_t<T> epsilon, Out<T, Batch, R, N> y,
+                        std::type_identity_t<Out<T, Batch, R>> mean, std::type_identity_t<Out<T, Batch, R>> rstd) {
+  using Team = cuda::LayerNormTeam<T, N>;
+  const std::size_t rows = static_cast<std::size_t>(x.batch) * R;
+  const cuda::LayerNormForward<T> a{x.data, gamma.data, beta.data, epsilon, y.data, mean.data, rstd.data};
+  using Reduce = cuda::BlockReduce<T, cuda::layer_norm_threads>;
+  if constexpr (Team::held)
+    if (Team::size == 1 || a.wide()) {
+      cuda::launch(dev, "layer_norm_held", cuda::layer_norm_held<N, T>, {cuda::blocks_for(rows, Team::teams)},
+                   {Team::threads}, Team::by_warp ? 0 : sizeof(Reduce), a, rows);
+      return;
+    }
+  cuda::launch(dev, "layer_norm_long", cuda::layer_norm_long<T>, {cuda::blocks_for(rows, 1)},
+               {cuda::layer_norm_threads}, sizeof(Reduce), a, N);
+}
+
+/// dx may be dy. The workspace is not used.
+template <class T, int R, int N>
+void layer_norm_backward(Cuda& dev, std::type_identity_t<In<T, Batch, R, N>> x, std::type_identity_t<In<T, N>> gamma,
+                         std::type_identity_t<In<T, Batch, R>> mean, std::type_identity_t<In<T, Batch, R>> rstd,
+                         std::type_identity_t<In<T, Batch, R, N>> dy, Into<T, Batch, R, N> dx, Into<T, N> dgamma,
+                         Into<T, N> dbeta, Span<T>) {
+  using Team = cuda::LayerNormTeam<T, N>;
+  const std::size_t rows = static_cast<std::size_t>(x.batch) * R;
+  const auto chunks = cuda::LayerNormChunks::of<Team>(rows);
+  cuda::Scratch scratch(dev);
+  T* const sums = dgamma || dbeta ? scratch.take<T>(std::size_t{chunks.capacity} * 2 * N) : nullptr;
+  const cuda::LayerNormBackward<T> a{x.data, dy.data, gamma.data, mean.data, rstd.data, dx.data, sums, dx.add};
+  const auto long_rows = [&] {
+    cuda::launch(dev, "layer_norm_backward_long", cuda::layer_norm_backward_long<T>, {chunks.count},
+                 {cuda::layer_norm_threads}, sizeof(cuda::BlockReduce<T, cuda::layer_norm_threads>), a, rows,
+                 chunks.grain, N);
+  };
+  if constexpr (Team::held) {
+    if (Team::size == 1 || a.wide())
+      cuda::launch(dev, "layer_norm_backward_held", cuda::layer_norm_backward_held<N, T>, {chunks.count},
+                   {Team::threads}, sizeof(cuda::LayerNormShared<T, N>), a, rows, chunks.grain);
+    else
+      long_rows();
+  } else {
+    long_rows();
+  }
+  if (dgamma || dbeta)
+    cuda::launch(dev, "layer_norm_combine", cuda::layer_norm_combine<T>, {cuda::blocks_for(2 * N, cuda::warp_size)},
+                 {cuda::layer_norm_threads}, sizeof(cuda::LayerNormCombine<T>), sums, chunks.count, N,
+                 cuda::LayerNormGradient<T>{dgamma.data, dgamma.add},
+                 cuda::LayerNormGradient<T>{dbeta.data, dbeta.add});
+}
+
+}  // namespace tenon::kernels

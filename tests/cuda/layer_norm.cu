@@ -1,0 +1,213 @@
+// LayerNorm: output and gradients against the reference, for rows of a part of a warp, a warp, a block, and longer.
+// SPDX-License-Identifier: MIT
+#include "tenon/cuda/layer_norm.cuh"
+
+#include "cuda/support.hpp"
+#include "tenon/ref/layer_norm.hpp"
+
+using namespace tenon;
+using namespace tenon::tests;
+
+namespace {
+
+/// A batch's arrays on the device, and the two calls.
+template <class T, int R, int N>
+struct Case {
+  int batch;
+  OnDevice<T> x, dy, gamma, beta, mean, rstd, y, dx, dgamma, dbeta;
+
+  Case(int b, std::size_t offset, const std::vector<T>& from_x, const std::vector<T>& from_dy,
+       const std::vector<T>& from_gamma, const std::vector<T>& from_beta)
+      : batch(b),
+        x(from_x, offset),
+        dy(from_dy, offset),
+        gamma(from_gamma, offset),
+        beta(from_beta, offset),
+        mean(static_cast<std::size_t>(b) * R),
+        rstd(static_cast<std::size_t>(b) * R),
+        y(from_x.size(), T(-77), offset),
+        dx(from_x.size(), T(-77), offset),
+        dgamma(N),
+        dbeta(N) {}
+
+  void forward(bool keep = true, bool affine = true) {
+    layer_norm_forward(cuda(), In<T, Batch, R, N>(x.data(), batch), In<T, N>(affine ? gamma.data() : nullptr),
+                       In<T, N>(affine ? beta.data() : nullptr), T(1e-5), Out<T, Batch, R, N>(y.data(), batch),
+                       Out<T, Batch, R>(keep ? mean.data() : nullptr, batch),
+                       Out<T, Batch, R>(keep ? rstd.data() : nullptr, batch));
+  }
+  void backward(const T* from, Into<T, Batch, R, N> to, Into<T, N> to_gamma, Into<T, N> to_beta, bool affine = true) {
+    layer_norm_backward(cuda(), In<T, Batch, R, N>(x.data(), batch), In<T, N>(affine ? gamma.data() : nullptr),
+                        In<T, Batch, R>(mean.data(), batch), In<T, Batch, R>(rstd.data(), batch),
+                        In<T, Batch, R, N>(from, batch), to, to_gamma, to_beta, Span<T>{});
+  }
+  Into<T, Batch, R, N> into(OnDevice<T>& to, bool add = false) { return Into<T, Batch, R, N>(to.data(), batch, add); }
+  bool intact() const {
+    return x.intact() && dy.intact() && mean.intact() && rstd.intact() && y.intact() && dx.intact() &&
+           dgamma.intact() && dbeta.intact();
+  }
+};
+
+template <class T, int R, int N>
+void agrees(int batch, double tolerance, std::size_t offset = 0, double centre = 2) {
+  INFO("batch " << batch << ", R " << R << ", N " << N << ", offset " << offset << ", centre " << centre);
+  const int rows = batch * R;
+  const std::size_t n = static_cast<std::size_t>(rows) * N;
+  const T epsilon = T(1e-5);
+  const auto x = numbers<T>(n, 1, centre - 1, centre + 1), dy = numbers<T>(n, 2), gamma = numbers<T>(N, 3, 0.5, 2),
+             beta = numbers<T>(N, 4), old = numbers<T>(n, 5);
+  std::vector<double> want(n), want_dx(n), dgamma(N), dbeta(N), want_added(n);
+  kernels::ref::layer_norm(widen(x).data(), rows, N, widen(gamma).data(), widen(beta).data(), epsilon, want.data());
+  kernels::ref::layer_norm_backward(widen(x).data(), rows, N, widen(gamma).data(), epsilon, widen(dy).data(),
+                                    want_dx.data(), dgamma.data(), dbeta.data());
+  for (std::size_t i = 0; i < n; ++i) want_added[i] = old[i] + want_dx[i];
+  const double sums = tolerance * std::sqrt(rows);
+  Case<T, R, N> the(batch, offset, x, dy, gamma, beta);
+
+  CHECK(same_bits_always([&] {
+    the.forward();
+    return the.y.read();
+  }));
+  const auto got = the.y.read();
+  CHECK(difference(got, want, tolerance, tolerance) == "");
+  CHECK(same_bits_always([&] {
+    the.backward(the.dy.data(), the.into(the.dx), Into<T, N>(the.dgamma.data()), Into<T, N>(the.dbeta.data()));
+    auto all = the.dx.read();
+    for (const T v : the.dgamma.read()) all.push_back(v);
+    for (const T v : the.dbeta.read()) all.push_back(v);
+    return all;
+  }));
+  const auto got_dx = the.dx.read(), got_dgamma = the.dgamma.read(), got_dbeta = the.dbeta.read();
+  CHECK(difference(got_dx, want_dx, tolerance, tolerance) == "");
+  CHECK(difference(got_dgamma, dgamma, tolerance, sums) == "");
+  CHECK(difference(got_dbeta, dbeta, tolerance, sums) == "");
+
+  // dx may be dy; gradients may add or be unwanted; at inference nothing is kept.
+  OnDevice<T> in_place(dy, offset), added(old, offset);
+  the.backward(in_place.data(), the.into(in_place), Into<T, N>(), Into<T, N>(the.dbeta.data(), 1, true));
+  CHECK((in_place.read() == got_dx));
+  the.backward(the.dy.data(), {}, Into<T, N>(the.dgamma.data(), 1, true), Into<T, N>());
+  const auto twice_dgamma = the.dgamma.read(), twice_dbeta = the.dbeta.read();
+  bool twice = true;
+  for (std::size_t i = 0; i < N; ++i)
+    twice = twice && twice_dgamma[i] == got_dgamma[i] + got_dgamma[i] && twice_dbeta[i] == got_dbeta[i] + got_dbeta[i];
+  CHECK(twice);
+  the.backward(the.dy.data(), the.into(added, true), Into<T, N>(), Into<T, N>());
+  CHECK(difference(added.read(), want_added, tolerance, tolerance) == "");
+  the.y = OnDevice<T>(n, T(-77), offset);
+  the.forward(false);
+  CHECK((the.y.read() == got));
+  CHECK((the.intact() && in_place.intact() && added.intact()));
+
+  // Without gamma and beta it is that of 1 and 0.
+  Case<T, R, N> plain(batch, offset, x, dy, std::vector<T>(N, 1), std::vector<T>(N, 0));
+  plain.forward();
+  plain.backward(plain.dy.data(), plain.into(plain.dx), Into<T, N>(), Into<T, N>());
+  const auto y = plain.y.read(), dx = plain.dx.read();
+  plain.forward(true, false);
+  plain.backward(plain.dy.data(), plain.into(plain.dx), Into<T, N>(), Into<T, N>(), false);
+  CHECK((plain.y.read() == y && plain.dx.read() == dx));
+}
+
+}  // namespace
+
+TEST_CASE("cuda: layer_norm of rows that a warp holds agrees with the reference") {
+  agrees<float, 1, 1>(3, 1e-5);
+  agrees<float, 1, 7>(1, 1e-5);
+  agrees<float, 1, 8>(65, 1e-5);
+  agrees<float, 3, 9>(17, 1e-5);
+  agrees<float, 5, 31>(2, 1e-5);
+  agrees<float, 1, 33>(200, 1e-5);
+  agrees<float, 1, 64>(37, 1e-5);
+  agrees<float, 1, 1000>(9, 1e-5);
+  agrees<float, 2, 1023>(2, 1e-5);
+  agrees<float, 1, 1024>(5, 1e-5);
+  agrees<double, 3, 9>(33, 1e-12);
+  agrees<double, 1, 512>(5, 1e-12);
+}
+
+TEST_CASE("cuda: layer_norm of many rows, several a team") {
+  agrees<float, 1, 20>(4500, 1e-5);
+  agrees<double, 1, 5>(4200, 1e-12);
+}
+
+TEST_CASE("cuda: layer_norm of rows that a block holds agrees with the reference") {
+  agrees<float, 1, 1025>(3, 1e-5);
+  agrees<float, 1, 1028>(300, 1e-5);
+  agrees<float, 2, 8192>(2, 1e-5);
+  agrees<double, 1, 514>(3, 1e-12);
+}
+
+TEST_CASE("cuda: layer_norm of longer rows, and of those that are not aligned, agrees with the reference") {
+  agrees<float, 1, 8193>(3, 1e-5);
+  agrees<float, 1, 8196>(2, 1e-5);
+  agrees<double, 1, 4099>(70, 1e-12);
+  agrees<float, 1, 32>(17, 1e-5, 1);
+  agrees<float, 1, 1028>(5, 1e-5, 3);
+}
+
+TEST_CASE("cuda: layer_norm keeps its digits when the mean is a thousand deviations") {
+  // The inputs themselves hold the deviation to 1e-4 only; the sum of squares alone would lose it all.
+  agrees<float, 1, 100>(9, 2e-4, 0, 1000);
+  agrees<float, 1, 2000>(2, 2e-4, 0, 1000);
+  agrees<float, 1, 100>(3, 2e-4, 1, 1000);
+}
+
+TEST_CASE("cuda: layer_norm of equal values is beta") {
+  const auto equal = [](auto width) {
+    constexpr int N = decltype(width)::value;
+    const std::vector<float> x(N * 3, 12345.678f), gamma(N, 2), beta = numbers<float>(N, 1);
+    Case<float, 1, N> the(3, 0, x, x, gamma, beta);
+    the.forward();
+    const auto y = the.y.read();
+    for (std::size_t i = 0; i < y.size(); ++i)
+      if (y[i] != beta[i % N]) FAIL("N " << N << ", at " << i << ": " << y[i]);
+  };
+  equal(std::integral_constant<int, 10>{});
+  equal(std::integral_constant<int, 100>{});
+  equal(std::integral_constant<int, 1500>{});
+  equal(std::integral_constant<int, 8200>{});
+}
+
+TEST_CASE("cuda: layer_norm's scratch does not shrink where the batch grows, nor depends on alignment") {
+  using Team = kernels::cuda::LayerNormTeam<float, 64>;
+  std::size_t before = 0;
+  for (const std::size_t rows : {1u, 8u, 9u, 2048u, 2049u, 100000u}) {
+    const auto chunks = kernels::cuda::LayerNormChunks::of<Team>(rows);
+    CHECK(chunks.capacity >= before);
+    CHECK(chunks.capacity >= chunks.count);
+    before = chunks.capacity;
+  }
+}
+
+TEST_CASE("cuda: layer_norm's gradients are those of its forward") {
+  constexpr int B = 3, R = 2, N = 4, n = B * R * N;
+  const auto x = numbers<double>(n, 1), gamma = numbers<double>(N, 2, 0.5, 2), beta = numbers<double>(N, 3);
+  const auto dy = numbers<double>(n, 4);
+  const auto loss = [&](const std::vector<double>& at, const std::vector<double>& g, const std::vector<double>& b) {
+    Case<double, R, N> the(B, 0, at, dy, g, b);
+    the.forward();
+    const auto y = the.y.read();
+    double s = 0;
+    for (std::size_t i = 0; i < n; ++i) s += y[i] * dy[i];
+    return s;
+  };
+  Case<double, R, N> the(B, 0, x, dy, gamma, beta);
+  the.forward();
+  the.backward(the.dy.data(), the.into(the.dx), Into<double, N>(the.dgamma.data()), Into<double, N>(the.dbeta.data()));
+  const auto moved = [](std::vector<double> v, std::size_t i, double by) {
+    v[i] += by;
+    return v;
+  };
+  const double h = 1e-5;
+  const auto dx = the.dx.read(), dg = the.dgamma.read(), db = the.dbeta.read();
+  for (std::size_t i = 0; i < n; ++i)
+    CHECK_THAT(dx[i],
+               WithinAbs((loss(moved(x, i, h), gamma, beta) - loss(moved(x, i, -h), gamma, beta)) / (2 * h), 1e-8));
+  for (std::size_t i = 0; i < N; ++i) {
+    CHECK_THAT(dg[i],
+               WithinAbs((loss(x, moved(gamma, i, h), beta) - loss(x, moved(gamma, i, -h), beta)) / (2 * h), 1e-8));
+    CHECK_THAT(db[i],
+               WithinAbs((loss(x, gamma, moved(beta, i, h)) - loss(x, gamma, moved(beta, i, -h))) / (2 * h), 1e-8));
+  }
+}
