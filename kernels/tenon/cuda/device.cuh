@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "tenon/core/arguments.hpp"
 #include "tenon/core/cuda.hpp"
 #include "tenon/core/error.hpp"
 
@@ -50,7 +51,8 @@ struct CudaState {
       false;               // it may not grow any more: a step is being recorded, or was promised to allocate nothing
   bool measuring = false;  // launches do nothing; scratch is only counted
 
-  CudaCursor* cursor = nullptr;  // in device memory, while a step is being recorded; else null
+  CudaCursor* cursor = nullptr;   // in device memory, while a step is being recorded; else null
+  LossSums* loss_sums = nullptr;  // in device memory, while a step is being recorded: what the loss adds to
 
   CudaState() = default;
   CudaState(const CudaState&) = delete;
