@@ -284,6 +284,8 @@ struct ConvCombine {
   int o, cg, taps;
   T *dw, *db;
   bool add_dw, add_db;
+  unsigned blocks;         // that add; those behind them turn weights, which is one launch less
+  ConvWeights<T> weights;  // to be turned, if any are
 };
 
 inline constexpr unsigned combine_across = 32, combine_down = 8;
@@ -298,6 +300,12 @@ template <class T>
 __global__ void __launch_bounds__(combine_across* combine_down) conv2d_combine(ConvCombine<T> p) {
   auto& s = shared_memory<CombineShared<T>>();
   const unsigned across = threadIdx.x, down = threadIdx.y;
+  if (blockIdx.x >= p.blocks) {
+    const std::size_t i =
+        (static_cast<std::size_t>(blockIdx.x - p.blocks) * combine_down + down) * combine_across + across;
+    if (i < p.weights.size()) p.weights.pack(i);
+    return;
+  }
   const std::size_t size = p.dw_parts ? static_cast<std::size_t>(p.taps * p.cg) * static_cast<std::size_t>(p.o) : 0;
   const std::size_t e = static_cast<std::size_t>(blockIdx.x) * combine_across + across;
   const bool of_weights = e < size, live = of_weights || (p.db_parts && e - size < static_cast<std::size_t>(p.o));
