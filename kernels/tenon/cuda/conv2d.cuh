@@ -1,11 +1,11 @@
 // Conv2d: y = order(max_pool(f(conv(x, w) + b))), and its gradients; f, pool and order are the epilogue's.
-//   x (B, H, W, C)   w (O, C / groups, kh, kw)   b (O) or null   ->   y (B, H', W', O), or (B, O, H', W') channels-first
-//   argmax (B, H', W', O), channels-last whatever the order of y: row * pool.kw + column of the maximum; null: not wanted
+//   x (B, H, W, C)   w (O, C / groups, kh, kw)   b (O) or null  ->  y (B, H', W', O), or (B, O, H', W')
+//   argmax (B, H', W', O), channels-last whatever the order of y: row * pool.kw + column of the maximum; null: unwanted
 //   dx (B, H, W, C)   dw (O, C / groups, kh, kw)   db (O), from dy as y lies; dy is written over
 // Strategy  products of matrices that are fetched by address: conv2d_forward.cuh and conv2d_backward.cuh. Images of few
 //           channels: conv2d_direct.cuh. Weights are packed once a step to (O, kh, kw, C / groups).
-// Cost      2 B oh ow O K operations each, K = kh kw C / groups. Scratch of backward: the weights turned, up to 4 MiB of
-//           partial sums, dy once more where y is channels-first.
+// Cost      2 B oh ow O K operations each, K = kh kw C / groups. Scratch of backward: the weights turned, up to about
+//           5 MiB of partial sums, dy once more where y is channels-first.
 // SPDX-License-Identifier: MIT
 #pragma once
 
