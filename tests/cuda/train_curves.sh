@@ -2,6 +2,7 @@
 # each precision allows.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
+export TENON_SIMT_QUIET=1
 small_data data 300 20
 
 # An epoch of one step, eight times, gives the loss of each.
@@ -23,7 +24,7 @@ within() {
 }
 
 for course in "mlp --limit 100 --batch 100" "cnn --limit 48 --batch 48" "lenet --limit 64 --batch 64" \
-  "resnet --limit 16 --batch 16 --optimizer sgd --lr 0.05"; do
+  "resnet --limit 16 --batch 16 --optimizer sgd --lr 0.005"; do
   set -- $course
   losses cpu cpu fp32 --model "$@"
   losses fp32 cuda fp32 --model "$@"

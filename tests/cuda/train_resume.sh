@@ -1,6 +1,7 @@
 # tenon-train --device cuda, emulated: the same bits every time and after a stop, and files that move between devices.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
+export TENON_SIMT_QUIET=1
 small_data data 200 20
 
 # --- stopped after any step and resumed: the model is the same to the byte, as is what else was written
