@@ -18,7 +18,8 @@ find_package(CUDAToolkit REQUIRED)
 # cudart is linked statically; cuBLAS and the driver are opened when they are needed.
 add_library(tenon_cuda INTERFACE)
 add_library(tenon::cuda ALIAS tenon_cuda)
-target_compile_features(tenon_cuda INTERFACE cuda_std_20)
+# As an option, because CMake before 3.26 does not know that nvcc has C++20.
+target_compile_options(tenon_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")
 target_link_libraries(tenon_cuda INTERFACE tenon CUDA::cudart_static ${CMAKE_DL_LIBS})
 
 # For programs that would rather link cuBLAS than open it.
