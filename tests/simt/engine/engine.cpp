@@ -522,12 +522,14 @@ void release_grid() {
 bool complete(Warp& w, unsigned mask) {
   const unsigned members = mask & w.alive;
   if ((w.waiting & members) != members) return false;
+  for (unsigned l = 0; l < 32; ++l)
+    if ((members >> l & 1u) && w.threads[l].mask != mask) return false;  // it waits for others before it comes here
   const unsigned some = static_cast<unsigned>(std::countr_zero(members));
   const Thread& t = w.threads[some];
   for (unsigned l = some; l < 32; ++l) {
     if (!(members >> l & 1u)) continue;
     const Thread& o = w.threads[l];
-    if (o.mask != t.mask || !same(o.what, t.what) || (t.aligned && !same(o.site, t.site))) {
+    if (!same(o.what, t.what) || (t.aligned && !same(o.site, t.site))) {
       char text[300];
       std::snprintf(text, sizeof(text),
                     "the lanes of a warp are in different calls: lane %u in %s at %s with mask %08x, "

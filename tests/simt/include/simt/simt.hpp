@@ -35,6 +35,7 @@ struct Options {
   Streams streams = Streams::immediate;
   bool protect = false;  // to be set while nothing is allocated
   bool quiet = false;
+  bool one_order = false;  // for_each_order() is content with the first
   int devices = 1;
   int multiprocessors = 4;
   int capability = 90;                              // 10 * major + minor
@@ -72,6 +73,7 @@ void for_each_order(F&& f) {
   for (Order o : {Order::forward, Order::reverse, Order::interleaved, Order::random, Order::random}) {
     options().set_order(o, options().seed + (o == Order::random));
     f();
+    if (before.one_order) break;
   }
 }
 
