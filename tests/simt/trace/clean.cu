@@ -95,6 +95,43 @@ __global__ void tally(T* counts, const T* x) {
   atomicMax(&counts[5], x[threadIdx.x]);
 }
 
+// The sum of what all blocks have, by the block that comes last.
+template <class T>
+struct Last {
+  bool last;
+};
+template <class T, bool Written, bool Read>
+__global__ void last_block(const T* x, T* parts, T* y, unsigned* ticket) {
+  auto& s = arch::shared_memory<Last<T>>();
+  parts[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+  if (Written) __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) s.last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+  __syncthreads();
+  if (!s.last) return;
+  if (Read) __threadfence();
+  T sum = 0;
+  for (unsigned b = 0; b < gridDim.x; ++b) sum += parts[b * blockDim.x + threadIdx.x];
+  y[threadIdx.x] = sum;
+}
+// The same with fences of one thread alone.
+template <class T>
+__global__ void last_block_by_one(const T* x, T* parts, T* y, unsigned* ticket) {
+  auto& s = arch::shared_memory<Last<T>>();
+  parts[blockIdx.x * blockDim.x + threadIdx.x] = x[threadIdx.x];
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    __threadfence();
+    s.last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+    __threadfence();
+  }
+  __syncthreads();
+  if (!s.last) return;
+  T sum = 0;
+  for (unsigned b = 0; b < gridDim.x; ++b) sum += parts[b * blockDim.x + threadIdx.x];
+  y[threadIdx.x] = sum;
+}
+
 template <class T>
 __global__ void early(const T* x, T* y, unsigned n) {
   auto& s = arch::shared_memory<Words<T>>();
@@ -166,6 +203,22 @@ TEST_CASE("trace: nothing is found behind a barrier of the grid, between atomics
     run(early<int>, 1, 64, sizeof(Words<int>), static_cast<const int*>(x.data), y.data, 1u);
     run(early<int>, 1, 64, sizeof(Words<int>), static_cast<const int*>(x.data), y.data, 37u);
   });
+}
+
+TEST_CASE("trace: nothing is found where the last block reads what fences and a ticket hand on") {
+  Device<int> x(counting(32)), parts(4 * 32), y(32);
+  Device<unsigned> ticket(std::vector<unsigned>(1));
+  nothing_in([&] {
+    for (int i = 0; i < 2; ++i) {
+      run(last_block<int, true, true>, 4, 32, sizeof(Last<int>), x.data, parts.data, y.data, ticket.data);
+      run(last_block_by_one<int>, 4, 32, sizeof(Last<int>), x.data, parts.data, y.data, ticket.data);
+    }
+  });
+  const auto said = [&](auto kernel) {
+    return text_of(found_in([&] { run(kernel, 4, 32, sizeof(Last<int>), x.data, parts.data, y.data, ticket.data); }));
+  };
+  CHECK_THAT(said(last_block<int, false, true>), ContainsSubstring("race on byte"));
+  CHECK_THAT(said(last_block<int, true, false>), ContainsSubstring("race on byte"));
 }
 
 TEST_CASE("trace: nothing is found in arguments, tables and local memory") {

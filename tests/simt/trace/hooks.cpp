@@ -40,6 +40,12 @@ void traced_access(const void* at, std::size_t size, bool write, bool atomic, co
   trace::seen(at, size, atomic ? trace::Access::atomic : write ? trace::Access::write : trace::Access::read, code);
 }
 
+void traced_fence() {
+  if (!tracing) return;
+  const Aside aside;
+  trace::tracer().fence();
+}
+
 }  // namespace simt
 
 using simt::trace::Access;

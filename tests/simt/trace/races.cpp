@@ -96,7 +96,14 @@ void Tracer::set_thread(unsigned slot, unsigned thread) {
 std::uint32_t Tracer::unordered_lanes(const Read& r) const {
   if (r.time < operation_.start) return happened_before(r.time) ? 0 : r.lanes;
   if (block_ == nobody) return 0;
-  if (r.block != block_) return r.time < grid_since_ ? 0 : r.lanes;
+  if (r.block != block_) {
+    if (r.time < grid_since_) return 0;
+    std::uint32_t lanes = r.lanes;
+    if (!slot_->got.empty())
+      for (unsigned l = 0; l < 32; ++l)
+        if ((lanes >> l & 1u) && handed_on(r.block, r.warp() * 32 + l, r.time)) lanes &= ~(1u << l);
+    return lanes;
+  }
   if (r.time < block_since_) return 0;
   if (r.warp() != thread_ / 32) return r.lanes;
   if (r.time < warp_->all) return 0;
@@ -111,6 +118,49 @@ bool Tracer::ordered(const Write& w) const {
   if (w.time < operation_.start) return happened_before(w.time);
   if (block_ == nobody || (w.block == block_ && w.thread() == thread_)) return true;
   return unordered_lanes({w.time, w.block, 1u << w.thread() % 32, w.thread() / 32 << 22}) == 0;
+}
+
+void Tracer::fence() {
+  const Running r = running();
+  set_thread(r.slot, r.thread);
+  Slot& s = *slot_;
+  s.fenced = true;
+  if (s.fences.size() <= thread_) s.fences.resize(product_of(grid_->block));
+  s.fences[thread_] = ++now_;
+  for (Got& g : s.got)
+    if (g.thread == thread_) g.fenced = true;
+}
+
+// An atomic at `at`: hands on what fences before it have made sure of, and takes what others have.
+void Tracer::hand_on(const char* at) {
+  Slot& s = *slot_;
+  const auto it = known_at_.find(at);
+  if (it != known_at_.end()) s.got.push_back({it->second, now_, thread_});
+  if (!s.fenced) return;
+  auto mine = std::make_shared<Released>(s.released);
+  mine->before.resize(s.fences.size());
+  mine->before[thread_] = std::max(mine->before[thread_], s.fences[thread_]);
+  if (s.fences[thread_] > s.since) mine->all = std::max(mine->all, s.since);
+  auto all = it == known_at_.end() ? std::make_shared<Knowledge>() : std::make_shared<Knowledge>(*it->second);
+  auto& of_block = (*all)[block_];
+  if (of_block) {
+    mine->all = std::max(mine->all, of_block->all);
+    for (std::size_t i = 0; i < of_block->before.size(); ++i)
+      mine->before[i] = std::max(mine->before[i], of_block->before[i]);
+  }
+  of_block = std::move(mine);
+  known_at_[at] = std::move(all);
+}
+
+bool Tracer::handed_on(std::uint32_t block, unsigned thread, Time time) const {
+  const Time own = thread_ < slot_->fences.size() ? slot_->fences[thread_] : 0;
+  for (const Got& g : slot_->got) {
+    if (!(g.shared || g.thread == thread_) || !(g.fenced || own > g.at)) continue;
+    const auto it = g.of->find(block);
+    if (it == g.of->end()) continue;
+    if (time < it->second->all || (thread < it->second->before.size() && time < it->second->before[thread])) return true;
+  }
+  return false;
 }
 
 void Tracer::add_reader(Read (&reads)[2]) {
@@ -270,6 +320,7 @@ void Tracer::access(const void* p, std::size_t size, Access kind, const void* co
   set_thread(r.slot, r.thread);
   site_ = site_of(code);
   SharedShadow& shared = slot_->shared;
+  if (kind == Access::atomic) hand_on(at);
   const auto touch_cell = [&](Cell& c, unsigned mask, const char* a) { touch(c, mask, kind, a); };
   if (static_cast<std::size_t>(at - shared.data) < shared.size) {
     shared_ = true;
@@ -447,6 +498,7 @@ void Tracer::grid_begins(const Grid& grid) {
   kernel_name_ = operation_.name;
   grid_since_ = ++now_;
   slots_used_ = 0;
+  known_at_.clear();
   KernelCounts& k = kernels_[{kernel_name_, grid.call.function}];
   k.name = kernel_name_;
   k.function = grid.call.function;
@@ -464,6 +516,10 @@ void Tracer::block_begins(unsigned slot, std::uint64_t block, const Region* shar
   slots_used_ = std::max(slots_used_, slot + 1);
   const unsigned threads = product_of(grid_->block);
   s.block = static_cast<std::uint32_t>(block);
+  s.fenced = false;
+  s.fences.clear();
+  s.released = {};
+  s.got.clear();
   s.since = ++now_;
   s.warps.resize((threads + 31) / 32);
   for (Lanes& w : s.warps) {
@@ -486,7 +542,15 @@ void Tracer::block_begins(unsigned slot, std::uint64_t block, const Region* shar
 
 void Tracer::barrier(unsigned slot) {
   Slot& s = slots_[slot];
+  if (s.fenced) {  // what is handed on from here on
+    s.released.before.resize(s.fences.size());
+    for (std::size_t i = 0; i < s.fences.size(); ++i) {
+      if (s.fences[i] > s.since) s.released.all = std::max(s.released.all, s.since);
+      s.released.before[i] = std::max(s.released.before[i], s.fences[i]);
+    }
+  }
   s.since = ++now_;
+  for (Got& g : s.got) g.shared = true;
   for (Lanes& w : s.warps) flush(w);
 }
 

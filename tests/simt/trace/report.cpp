@@ -161,7 +161,13 @@ void Tracer::resolve() {
 std::vector<Finding> Tracer::findings() {
   resolve();
   std::vector<Finding> all;
+  std::map<std::tuple<Kind, std::string, std::string, std::string>, std::size_t> known;  // instances of a template are one
   for (const Found& f : found_) {
+    const auto [it, is_new] = known.try_emplace({f.kind, f.kernel, places_[f.site], places_[f.other_site]}, all.size());
+    if (!is_new) {
+      all[it->second].times += f.times;
+      continue;
+    }
     std::string text = f.kernel.empty() ? "" : "kernel " + f.kernel + ": ";
     for (char c : f.text) {
       if (c == '\1')

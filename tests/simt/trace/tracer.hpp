@@ -104,8 +104,28 @@ struct Lanes {  // of a warp
   std::vector<std::unique_ptr<Open>> open;  // by 2 site + shared
   std::vector<Open*> touched;
 };
+
+// Between blocks: a thread that has made a fence (__threadfence) hands on with an atomic what was written before the fence,
+// by itself or, behind a barrier, by its block; who does an atomic on the same place later, and then a fence, has it, and
+// behind a barrier its block, too.
+struct Released {
+  Time all = 0;              // by any thread of the block before it
+  std::vector<Time> before;  // by thread
+};
+using Knowledge = std::unordered_map<std::uint32_t, std::shared_ptr<const Released>>;  // by block
+struct Got {
+  std::shared_ptr<const Knowledge> of;
+  Time at = 0;
+  unsigned thread = 0;
+  bool fenced = false, shared = false;  // by that thread, and then a barrier
+};
+
 struct Slot {
   std::uint32_t block = 0;
+  bool fenced = false;        // by any thread
+  std::vector<Time> fences;   // by thread: its last
+  Released released;          // by fences before the last barrier
+  std::vector<Got> got;
   Time since = 0;  // its last barrier
   SharedShadow shared;
   std::vector<Lanes> warps;
@@ -137,6 +157,7 @@ class Tracer final : public Observer {
   Tracer();
 
   void access(const void* at, std::size_t size, Access kind, const void* code);
+  void fence();
   void call(const void* code);
   void returned();
 
@@ -181,6 +202,8 @@ class Tracer final : public Observer {
   void touch(Cell& cell, unsigned mask, Access kind, const char* at);
   void touch_whole(Cell& cell, unsigned mask, Access kind, const char* at);
   void touch_bytes(Cell& cell, unsigned mask, Access kind, const char* at);
+  bool handed_on(std::uint32_t block, unsigned thread, Time time) const;
+  void hand_on(const char* at);
   void add_reader(Read (&reads)[2]);
   void race(const char* at, Access kind, const char* other, Time time, std::uint32_t block, unsigned thread, Site site);
   void check_reads(const Read (&reads)[2], const char* other, Access kind, const char* at);
@@ -230,6 +253,7 @@ class Tracer final : public Observer {
   unsigned thread_ = 0, lane_ = 0;
   Time block_since_ = 0;
   Site site_ = 0;
+  std::unordered_map<const char*, std::shared_ptr<const Knowledge>> known_at_;  // by atomics of this grid
   bool shared_ = false;  // whether the memory at hand is the block's
 
   std::map<const char*, Shadow> shadows_;  // by first byte

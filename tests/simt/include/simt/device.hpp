@@ -34,9 +34,9 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, simt::Site site = simt::Site
   simt::warp_collective(
       "__syncwarp", mask, nullptr, [](void* const*, unsigned) {}, site);
 }
-inline void __threadfence() {}
+inline void __threadfence() { SIMT_FENCE(); }
 inline void __threadfence_block() {}
-inline void __threadfence_system() {}
+inline void __threadfence_system() { SIMT_FENCE(); }
 inline void __nanosleep(unsigned) { simt::yield(); }
 [[noreturn]] inline void __trap(simt::Site site = simt::Site::here()) {
   simt::kernel_fault(cudaErrorIllegalInstruction, "__trap()", site);

@@ -139,10 +139,13 @@ bool in_kernel();
 #define SIMT_ONE_ACCESS __attribute__((noinline, no_sanitize("thread")))
 #define SIMT_THROUGH __attribute__((always_inline))
 void traced_access(const void* at, std::size_t size, bool write, bool atomic, const void* code);
+void traced_fence();
+#define SIMT_FENCE() ::simt::traced_fence()
 #define SIMT_ACCESS(at, size, write, atomic) ::simt::traced_access(at, size, write, atomic, __builtin_return_address(0))
 #else
 #define SIMT_ONE_ACCESS
 #define SIMT_THROUGH
+#define SIMT_FENCE() static_cast<void>(0)
 #define SIMT_ACCESS(at, size, write, atomic) static_cast<void>(0)
 #endif
 
