@@ -93,7 +93,7 @@ struct Runtime {
   int captures = 0;                           // that forbid unsafe calls
 };
 Runtime& runtime() {
-  static Runtime r;
+  static Runtime& r = *new Runtime;  // is there for what the program destroys at its end
   return r;
 }
 thread_local const char* next_name = nullptr;
