@@ -72,8 +72,9 @@ void watch(const Product& p, const char* call) {
   for (const Operand* o : {&p.a, &p.b, &p.c})
     for (int batch = 0; batch < p.batch; ++batch)
       for (int col = 0; col < o->cols && (o == &p.c || p.k > 0); ++col) {
-        const char* const at = static_cast<const char*>(o->data) +
-                               static_cast<std::size_t>(o->stride * batch + static_cast<long long>(o->ld) * col) * o->size();
+        const char* const at =
+            static_cast<const char*>(o->data) +
+            static_cast<std::size_t>(o->stride * batch + static_cast<long long>(o->ld) * col) * o->size();
         const std::size_t bytes = static_cast<std::size_t>(o->rows) * o->size();
         if (o != &p.c || beta != 0) observer->reads(at, bytes, call);
         if (o == &p.c) observer->writes(at, bytes, call);

@@ -46,7 +46,7 @@ __global__ void reduction(const T* x, T* y, bool barrier) {
 
 template <class T>
 __global__ void across_blocks(T* x, T* y) {
-  x[blockIdx.x * blockDim.x + threadIdx.x] = T(threadIdx.x);                                           // one
+  x[blockIdx.x * blockDim.x + threadIdx.x] = T(threadIdx.x);                                              // one
   y[blockIdx.x * blockDim.x + threadIdx.x] = x[(blockIdx.x + 1) % gridDim.x * blockDim.x + threadIdx.x];  // two
 }
 
@@ -57,7 +57,7 @@ __global__ void two_blocks_write(T* x) {
 
 template <class T>
 __global__ void bytes_overlap(T* x) {
-  x[threadIdx.x] = 0;  // one
+  x[threadIdx.x] = 0;                                          // one
   if (threadIdx.x == 0) *reinterpret_cast<short*>(x + 6) = 1;  // two
 }
 
@@ -257,7 +257,8 @@ TEST_CASE("trace: reads of what nobody wrote") {
                ContainsSubstring("nobody has written there"));
   }
   const std::string said = said_of(shared_unwritten<int>, 2, 32, 33 * 4, y.data);
-  CHECK_THAT(said, ContainsSubstring("read at " + line_of("shared_unwritten", "one") + " of byte 128 of shared memory"));
+  CHECK_THAT(said,
+             ContainsSubstring("read at " + line_of("shared_unwritten", "one") + " of byte 128 of shared memory"));
   CHECK_THAT(said, ContainsSubstring("nobody has written there"));
 }
 

@@ -153,8 +153,7 @@ TEST_CASE("trace: products, atomics and asynchronous copies are counted") {
   Device<int> n(std::vector<int>(2));
   CHECK(counted("mma", [&] { run(multiplies<float>, 1, 64, 0, x.data, x.data + 64); }).counts.products == 6);
   CHECK(counted("atomics", [&] { run(counts_atomics<int>, 3, 32, 0, n.data); }).counts.atomics == 96);
-  const Kernel k =
-      counted("async", [&] { run(through_async<float>, 1, 32, sizeof(Rows<float, 4>), x.data, y.data); });
+  const Kernel k = counted("async", [&] { run(through_async<float>, 1, 32, sizeof(Rows<float, 4>), x.data, y.data); });
   CHECK(k.counts.requests == 2);
   CHECK(k.counts.sectors == 16 + 4);
   CHECK(k.counts.wavefronts == 4 + 1);
@@ -172,8 +171,9 @@ TEST_CASE("trace: gates say what is too bad, but for exceptions") {
   run(transpose<float, 32>, 1, 32, sizeof(Matrix<float, 32>), x.data, y.data);
   const auto broken = broken_gates({});
   REQUIRE(broken.size() == 2);
-  CHECK_THAT(broken[0], ContainsSubstring("scattered (copy_strided): expected at most 1.05 times the ideal sectors, got "
-                                          "4.5"));
+  CHECK_THAT(broken[0],
+             ContainsSubstring("scattered (copy_strided): expected at most 1.05 times the ideal sectors, got "
+                               "4.5"));
   CHECK_THAT(broken[1], ContainsSubstring("transposed (transpose): expected at most 1.00 times the ideal wavefronts"));
   CHECK(broken_gates({{"scattered", "sectors", 5, "r"}, {"transpose", "wavefronts", 20, "r"}}).empty());
   CHECK(broken_gates({{"scattered", "sectors", 4, "r"}, {"transpose", "wavefronts", 20, "r"}}).size() == 1);

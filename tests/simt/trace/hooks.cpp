@@ -52,63 +52,63 @@ using simt::trace::Access;
 using simt::trace::seen;
 
 #define CALLER __builtin_return_address(0)
-#define ACCESSES(size)                                                                                      \
-  void __tsan_read##size(void* at) { seen(at, size, Access::read, CALLER); }                                \
-  void __tsan_write##size(void* at) { seen(at, size, Access::write, CALLER); }                              \
-  void __tsan_unaligned_read##size(void* at) { seen(at, size, Access::read, CALLER); }                      \
-  void __tsan_unaligned_write##size(void* at) { seen(at, size, Access::write, CALLER); }                    \
-  void __tsan_volatile_read##size(void* at) { seen(at, size, Access::read, CALLER); }                       \
-  void __tsan_volatile_write##size(void* at) { seen(at, size, Access::write, CALLER); }                     \
-  void __tsan_unaligned_volatile_read##size(void* at) { seen(at, size, Access::read, CALLER); }             \
-  void __tsan_unaligned_volatile_write##size(void* at) { seen(at, size, Access::write, CALLER); }           \
-  void __tsan_read_write##size(void* at) {                                                                  \
-    seen(at, size, Access::read, CALLER);                                                                   \
-    seen(at, size, Access::write, CALLER);                                                                  \
-  }                                                                                                         \
-  void __tsan_unaligned_read_write##size(void* at) {                                                        \
-    seen(at, size, Access::read, CALLER);                                                                   \
-    seen(at, size, Access::write, CALLER);                                                                  \
+#define ACCESSES(size)                                                                            \
+  void __tsan_read##size(void* at) { seen(at, size, Access::read, CALLER); }                      \
+  void __tsan_write##size(void* at) { seen(at, size, Access::write, CALLER); }                    \
+  void __tsan_unaligned_read##size(void* at) { seen(at, size, Access::read, CALLER); }            \
+  void __tsan_unaligned_write##size(void* at) { seen(at, size, Access::write, CALLER); }          \
+  void __tsan_volatile_read##size(void* at) { seen(at, size, Access::read, CALLER); }             \
+  void __tsan_volatile_write##size(void* at) { seen(at, size, Access::write, CALLER); }           \
+  void __tsan_unaligned_volatile_read##size(void* at) { seen(at, size, Access::read, CALLER); }   \
+  void __tsan_unaligned_volatile_write##size(void* at) { seen(at, size, Access::write, CALLER); } \
+  void __tsan_read_write##size(void* at) {                                                        \
+    seen(at, size, Access::read, CALLER);                                                         \
+    seen(at, size, Access::write, CALLER);                                                        \
+  }                                                                                               \
+  void __tsan_unaligned_read_write##size(void* at) {                                              \
+    seen(at, size, Access::read, CALLER);                                                         \
+    seen(at, size, Access::write, CALLER);                                                        \
   }
 
 // std::atomic and __atomic_*, which the compiler replaces by calls.
-#define ATOMICS(bits, T)                                                                                    \
-  T __tsan_atomic##bits##_load(const volatile T* at, int) {                                                 \
-    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                                       \
-    return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                                           \
-  }                                                                                                         \
-  void __tsan_atomic##bits##_store(volatile T* at, T v, int) {                                              \
-    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                                       \
-    __atomic_store_n(at, v, __ATOMIC_SEQ_CST);                                                              \
-  }                                                                                                         \
-  T __tsan_atomic##bits##_exchange(volatile T* at, T v, int) {                                              \
-    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                                       \
-    return __atomic_exchange_n(at, v, __ATOMIC_SEQ_CST);                                                    \
-  }                                                                                                         \
-  int __tsan_atomic##bits##_compare_exchange_strong(volatile T* at, T* old, T v, int, int) {                \
-    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                                       \
-    return __atomic_compare_exchange_n(at, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);              \
-  }                                                                                                         \
-  int __tsan_atomic##bits##_compare_exchange_weak(volatile T* at, T* old, T v, int, int) {                  \
-    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                                       \
-    return __atomic_compare_exchange_n(at, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);              \
-  }                                                                                                         \
-  T __tsan_atomic##bits##_compare_exchange_val(volatile T* at, T old, T v, int, int) {                      \
-    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                                       \
-    __atomic_compare_exchange_n(at, &old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);                    \
-    return old;                                                                                             \
+#define ATOMICS(bits, T)                                                                       \
+  T __tsan_atomic##bits##_load(const volatile T* at, int) {                                    \
+    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                          \
+    return __atomic_load_n(at, __ATOMIC_SEQ_CST);                                              \
+  }                                                                                            \
+  void __tsan_atomic##bits##_store(volatile T* at, T v, int) {                                 \
+    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                          \
+    __atomic_store_n(at, v, __ATOMIC_SEQ_CST);                                                 \
+  }                                                                                            \
+  T __tsan_atomic##bits##_exchange(volatile T* at, T v, int) {                                 \
+    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                          \
+    return __atomic_exchange_n(at, v, __ATOMIC_SEQ_CST);                                       \
+  }                                                                                            \
+  int __tsan_atomic##bits##_compare_exchange_strong(volatile T* at, T* old, T v, int, int) {   \
+    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                          \
+    return __atomic_compare_exchange_n(at, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+  }                                                                                            \
+  int __tsan_atomic##bits##_compare_exchange_weak(volatile T* at, T* old, T v, int, int) {     \
+    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                          \
+    return __atomic_compare_exchange_n(at, old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
+  }                                                                                            \
+  T __tsan_atomic##bits##_compare_exchange_val(volatile T* at, T old, T v, int, int) {         \
+    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                          \
+    __atomic_compare_exchange_n(at, &old, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);       \
+    return old;                                                                                \
   }
-#define FETCH(bits, T, name)                                                                                \
-  T __tsan_atomic##bits##_fetch_##name(volatile T* at, T v, int) {                                          \
-    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                                       \
-    return __atomic_fetch_##name(at, v, __ATOMIC_SEQ_CST);                                                  \
+#define FETCH(bits, T, name)                                          \
+  T __tsan_atomic##bits##_fetch_##name(volatile T* at, T v, int) {    \
+    seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER); \
+    return __atomic_fetch_##name(at, v, __ATOMIC_SEQ_CST);            \
   }
-#define ALL(bits, T)                                                                                        \
-  ATOMICS(bits, T)                                                                                          \
-  FETCH(bits, T, add)                                                                                       \
-  FETCH(bits, T, sub)                                                                                       \
-  FETCH(bits, T, and)                                                                                       \
-  FETCH(bits, T, or)                                                                                        \
-  FETCH(bits, T, xor)                                                                                       \
+#define ALL(bits, T)  \
+  ATOMICS(bits, T)    \
+  FETCH(bits, T, add) \
+  FETCH(bits, T, sub) \
+  FETCH(bits, T, and) \
+  FETCH(bits, T, or)  \
+  FETCH(bits, T, xor) \
   FETCH(bits, T, nand)
 
 extern "C" {

@@ -75,7 +75,8 @@ Site Tracer::site_of(const void* code) {
 }
 
 Site Tracer::named_site(const char* name) {
-  const auto [it, is_new] = sites_.try_emplace(reinterpret_cast<std::uintptr_t>(name), static_cast<Site>(codes_.size()));
+  const auto [it, is_new] =
+      sites_.try_emplace(reinterpret_cast<std::uintptr_t>(name), static_cast<Site>(codes_.size()));
   if (is_new) {
     codes_.push_back(nullptr);
     names_.push_back(name);
@@ -158,7 +159,8 @@ bool Tracer::handed_on(std::uint32_t block, unsigned thread, Time time) const {
     if (!(g.shared || g.thread == thread_) || !(g.fenced || own > g.at)) continue;
     const auto it = g.of->find(block);
     if (it == g.of->end()) continue;
-    if (time < it->second->all || (thread < it->second->before.size() && time < it->second->before[thread])) return true;
+    if (time < it->second->all || (thread < it->second->before.size() && time < it->second->before[thread]))
+      return true;
   }
   return false;
 }
@@ -359,8 +361,8 @@ void Tracer::elsewhere(const char* at, std::size_t size, Access kind) {
     }
   }
   const std::string description = describe_address(at);
-  const bool near = description.find("device allocation") != description.npos ||
-                    description.find("freed") != description.npos || !at;
+  const bool near =
+      description.find("device allocation") != description.npos || description.find("freed") != description.npos || !at;
   find(near ? Kind::out_of_bounds : Kind::foreign, 0,
        std::string(word(kind)) + " at \1 of " + what + description + by.substr(0, by.size() - 2));
 }
@@ -394,7 +396,8 @@ void Tracer::race(const char* at, Access kind, const char* other, Time time, std
 }
 
 void Tracer::find(Kind kind, Site other_site, std::string text) {
-  const auto [it, is_new] = index_.try_emplace({static_cast<int>(kind), kernel_name_, site_, other_site}, found_.size());
+  const auto [it, is_new] =
+      index_.try_emplace({static_cast<int>(kind), kernel_name_, site_, other_site}, found_.size());
   if (!is_new) {
     ++found_[it->second].times;
     return;

@@ -62,7 +62,8 @@ std::map<const void*, Frames> look_up(const std::vector<const void*>& codes) {
     std::string text;
     for (const void* c : of) {
       char number[32];
-      std::snprintf(number, sizeof(number), "0x%" PRIxPTR "\n", reinterpret_cast<std::uintptr_t>(c) - object_of(c).base);
+      std::snprintf(number, sizeof(number), "0x%" PRIxPTR "\n",
+                    reinterpret_cast<std::uintptr_t>(c) - object_of(c).base);
       text += number;
     }
     const bool written = write(file, text.data(), text.size()) == static_cast<ssize_t>(text.size());
@@ -161,7 +162,8 @@ void Tracer::resolve() {
 std::vector<Finding> Tracer::findings() {
   resolve();
   std::vector<Finding> all;
-  std::map<std::tuple<Kind, std::string, std::string, std::string>, std::size_t> known;  // instances of a template are one
+  std::map<std::tuple<Kind, std::string, std::string, std::string>, std::size_t>
+      known;  // instances of a template are one
   for (const Found& f : found_) {
     const auto [it, is_new] = known.try_emplace({f.kind, f.kernel, places_[f.site], places_[f.other_site]}, all.size());
     if (!is_new) {
@@ -243,12 +245,13 @@ std::size_t findings_so_far() { return tracer().found(); }
 
 void print(std::FILE* to) {
   std::fprintf(to, "%-28s %-26s %8s %11s %6s %6s %11s %6s %10s %10s %7s %9s %8s\n", "launched as", "kernel", "launches",
-               "requests", "/ideal", "placed", "shared req.", "/ideal", "MB read", "written", "reread", "mma", "atomics");
+               "requests", "/ideal", "placed", "shared req.", "/ideal", "MB read", "written", "reread", "mma",
+               "atomics");
   for (const Kernel& k : kernels()) {
     const Counts& c = k.counts;
     std::fprintf(to,
-                 "%-28s %-26s %8" PRIu64 " %11" PRIu64 " %6.2f %6.2f %11" PRIu64
-                 " %6.2f %10.3f %10.3f %7.2f %9" PRIu64 " %8" PRIu64 "\n",
+                 "%-28s %-26s %8" PRIu64 " %11" PRIu64 " %6.2f %6.2f %11" PRIu64 " %6.2f %10.3f %10.3f %7.2f %9" PRIu64
+                 " %8" PRIu64 "\n",
                  k.name.c_str(), k.function.c_str(), k.launches, c.requests, ratio(c.sectors, c.ideal_sectors),
                  ratio(c.sectors, c.placed_sectors), c.shared_requests, ratio(c.wavefronts, c.ideal_wavefronts),
                  static_cast<double>(c.bytes_read) * 1e-6, static_cast<double>(c.bytes_written) * 1e-6,
@@ -258,8 +261,8 @@ void print(std::FILE* to) {
       const double wavefronts = ratio(l.counts.wavefronts, l.counts.ideal_wavefronts);
       if (sectors <= 1.05 && wavefronts <= 1.0) continue;
       std::fprintf(to, "    %-51s %8s %11" PRIu64 " %6.2f %6.2f %11" PRIu64 " %6.2f\n", l.place.c_str(), "",
-                   l.counts.requests, ratio(l.counts.sectors, l.counts.ideal_sectors), sectors, l.counts.shared_requests,
-                   wavefronts);
+                   l.counts.requests, ratio(l.counts.sectors, l.counts.ideal_sectors), sectors,
+                   l.counts.shared_requests, wavefronts);
     }
   }
 }

@@ -106,8 +106,8 @@ void Tracer::host_waits_for_all() {
 }
 
 const Operation& Tracer::operation_at(Time time) const {
-  const auto after = std::upper_bound(history_.begin(), history_.end(), time,
-                                      [](Time t, const Operation& o) { return t < o.start; });
+  const auto after =
+      std::upper_bound(history_.begin(), history_.end(), time, [](Time t, const Operation& o) { return t < o.start; });
   return after == history_.begin() ? history_.front() : *std::prev(after);
 }
 

@@ -97,11 +97,11 @@ struct KernelCounts {
 };
 
 // --- who is there -------------------------------------------------------------------------------------------------------
-struct Lanes {  // of a warp
+struct Lanes {   // of a warp
   Time all = 0;  // before it, everything of this warp is known to all of its lanes
   bool some = false;
   std::unique_ptr<std::array<std::array<Time, 32>, 32>> known;  // by lane, of each lane
-  std::vector<std::unique_ptr<Open>> open;  // by 2 site + shared
+  std::vector<std::unique_ptr<Open>> open;                      // by 2 site + shared
   std::vector<Open*> touched;
 };
 
@@ -122,9 +122,9 @@ struct Got {
 
 struct Slot {
   std::uint32_t block = 0;
-  bool fenced = false;        // by any thread
-  std::vector<Time> fences;   // by thread: its last
-  Released released;          // by fences before the last barrier
+  bool fenced = false;       // by any thread
+  std::vector<Time> fences;  // by thread: its last
+  Released released;         // by fences before the last barrier
   std::vector<Got> got;
   Time since = 0;  // its last barrier
   SharedShadow shared;

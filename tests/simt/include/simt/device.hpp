@@ -222,7 +222,8 @@ SIMT_THROUGH inline T atomicMin(T* at, std::type_identity_t<T> v, simt::Site sit
       at, [v](T old) { return old < v ? old : v; }, site);
 }
 template <simt::AtomicInteger T>
-SIMT_THROUGH inline T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> v,
+                                simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [=](T old) { return old == expected ? v : old; }, site);
 }
