@@ -2,6 +2,7 @@
 // The comments "one" and "two" mark the lines that are expected.
 // SPDX-License-Identifier: MIT
 #include "simt/trace/support.hpp"
+#include "tenon/cuda/launch.cuh"
 
 namespace {
 
@@ -260,6 +261,24 @@ TEST_CASE("trace: reads of what nobody wrote") {
   CHECK_THAT(said,
              ContainsSubstring("read at " + line_of("shared_unwritten", "one") + " of byte 128 of shared memory"));
   CHECK_THAT(said, ContainsSubstring("nobody has written there"));
+}
+
+TEST_CASE("trace: scratch holds no value of who had it before") {
+  using namespace tenon::kernels;
+  Device<int> y(32);
+  Cuda dev;
+  for (const bool write : {true, false}) {
+    const std::string said = text_of(found_in([&] {
+      cuda::Scratch scratch(dev);
+      int* const p = scratch.take<int>(32);
+      if (write) REQUIRE(cudaMemset(p, 0, 128) == cudaSuccess);
+      REQUIRE(run(copied<int>, 1, 32, 0, static_cast<const int*>(p), y.data) == cudaSuccess);
+    }));
+    if (write)
+      CHECK(said == "");
+    else
+      CHECK_THAT(said, ContainsSubstring("nobody has written there"));
+  }
 }
 
 TEST_CASE("trace: cp.async that is not waited for, or not by all") {
