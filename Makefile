@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: MIT
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test bench format clean
+.PHONY: help train test bench kernel-report format clean
 SHELL := /bin/bash
 
 BIN := build/cpu/bin
@@ -11,7 +11,7 @@ BUILD := cmake --build --parallel $(shell nproc) --preset
 TRAIN_FLAGS ?=
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 # In the environment, because both programs must know them.
 train: export TENON_DATA := $(or $(TENON_DATA),fashion-mnist)
@@ -44,6 +44,10 @@ bench:  ## build and run the benches: each kernel against its floor, whole epoch
 	@for bench in build/bench/bin/bench_*; do case $$bench in *_steps) ;; *) $$bench || exit 1 ;; esac; done
 	@bench/steps/run 1 1
 	@bench/compile/run
+
+kernel-report:  ## what each CUDA kernel asks of memory, and of the chip where nvcc is there; no GPU needed
+	@tools/setup test
+	@tools/kernel-report
 
 format:  ## format all sources in place (clang-format 14)
 	@tools/format

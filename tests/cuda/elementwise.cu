@@ -70,3 +70,16 @@ TEST_CASE("cuda: elementwise takes a function of the index") {
   CHECK(dy.read() == want);
   CHECK(dy.intact());
 }
+
+// What the gates of tests/simt/trace look at: sizes that networks have, aligned as a model's tensors are.
+TEST_CASE("cuda: sums of two at the sizes of a network", "[shapes]") {
+  constexpr int rows = 32, cols = 784;
+  const auto a = numbers<float>(rows * cols, 7), b = numbers<float>(rows * cols, 8);
+  OnDevice<float> da(a), db(b), dy(a.size());
+  add_forward(cuda(), In<float, Batch, cols>(da.data(), rows), In<float, Batch, cols>(db.data(), rows),
+              Out<float, Batch, cols>(dy.data(), rows));
+  accumulate(cuda(), In<float, Batch, cols>(da.data(), rows), Into<float, Batch, cols>(dy.data(), rows, true));
+  std::vector<float> want(a);
+  for (std::size_t i = 0; i < want.size(); ++i) want[i] = a[i] + b[i] + a[i];
+  CHECK(dy.read() == want);
+}

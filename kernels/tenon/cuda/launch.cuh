@@ -72,6 +72,9 @@ class Scratch {
     }
     T* const p = reinterpret_cast<T*>(state_.scratch + state_.scratch_used);
     state_.scratch_used = end;
+#if TENON_SIMT
+    simt::undefined(p, bytes);  // what was there before is no value of who takes it now
+#endif
     return p;
   }
 

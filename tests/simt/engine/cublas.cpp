@@ -66,6 +66,21 @@ T element(const Operand& o, int batch, int row, int col, Round round) {
 }
 
 // Rows of A and columns of B side by side, so that the inner loop is over what lies together.
+void watch(const Product& p, const char* call) {
+  if (!observer) return;
+  const double beta = p.beta_at ? 1 : p.beta;
+  for (const Operand* o : {&p.a, &p.b, &p.c})
+    for (int batch = 0; batch < p.batch; ++batch)
+      for (int col = 0; col < o->cols && (o == &p.c || p.k > 0); ++col) {
+        const char* const at =
+            static_cast<const char*>(o->data) +
+            static_cast<std::size_t>(o->stride * batch + static_cast<long long>(o->ld) * col) * o->size();
+        const std::size_t bytes = static_cast<std::size_t>(o->rows) * o->size();
+        if (o != &p.c || beta != 0) observer->reads(at, bytes, call);
+        if (o == &p.c) observer->writes(at, bytes, call);
+      }
+}
+
 template <class T>
 void multiply(const Product& p, Round round) {
   static std::vector<T> a, b, sums;  // kept: a step must not allocate
@@ -168,7 +183,10 @@ cublasStatus_t gemm(cublasHandle_t h, const char* call, cublasOperation_t opa, c
       (compute == CUBLAS_COMPUTE_32F && h->math == CUBLAS_TF32_TENSOR_OP_MATH && a_type == CUDA_R_32F))
     round = Round::tf32;
   if (compute == CUBLAS_COMPUTE_32F_FAST_16BF) round = Round::bf16;
-  const auto work = [p, round, in_double] { in_double ? multiply<double>(p, round) : multiply<float>(p, round); };
+  const auto work = [p, round, in_double, call] {
+    watch(p, call);
+    in_double ? multiply<double>(p, round) : multiply<float>(p, round);
+  };
   return enqueue(h->stream, call, std::cref(work), [&] { return std::function<void()>(work); }) == cudaSuccess
              ? CUBLAS_STATUS_SUCCESS
              : CUBLAS_STATUS_EXECUTION_FAILED;

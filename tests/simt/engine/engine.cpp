@@ -37,6 +37,10 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 namespace simt {
+
+Observer* observer = nullptr;
+constinit thread_local bool tracing = false;
+
 namespace {
 
 #define TENON_SIMT_INLINE __attribute__((always_inline)) inline
@@ -228,6 +232,7 @@ std::string here() {
 // Ends the grid with what was said last. Nobody comes back to destroy what the caller has, so it may have nothing left: the
 // words are put together by a statement of its own.
 [[noreturn]] void leave(cudaError_t error) {
+  tracing = false;
   if (engine.failure.error == cudaSuccess) {
     engine.failure.error = error;
     engine.failure.text = here() + ": " + engine.words;
@@ -333,6 +338,7 @@ void set_up(std::size_t count) {
       warp.waiting = 0;
     }
     if (engine.grid->shared) fit_region(*b.shared, engine.grid->shared);
+    if (observer) observer->block_begins(static_cast<unsigned>(i), at, engine.grid->shared ? b.shared : nullptr);
   }
   if (engine.random && count == 1) shuffle(engine.begin);
 }
@@ -483,7 +489,10 @@ TENON_SIMT_INLINE void suspend(bool others = false) {
 }
 
 // --- barriers and collectives -----------------------------------------------------------------------------------------
+unsigned slot_of(const Block& b) { return static_cast<unsigned>(&b - engine.live.data()); }
+
 void release_barrier(Block& b) {
+  if (observer) observer->barrier(slot_of(b));
   b.result = {b.yes, b.arrived};
   b.arrived = b.yes = 0;
   b.first = nullptr;
@@ -497,6 +506,7 @@ void release_barrier(Block& b) {
 }
 
 void release_grid() {
+  if (observer) observer->grid_barrier();
   engine.at_grid = 0;
   if (engine.random) shuffle(engine.order);
   Thread *first = nullptr, *last = nullptr;
@@ -512,12 +522,14 @@ void release_grid() {
 bool complete(Warp& w, unsigned mask) {
   const unsigned members = mask & w.alive;
   if ((w.waiting & members) != members) return false;
+  for (unsigned l = 0; l < 32; ++l)
+    if ((members >> l & 1u) && w.threads[l].mask != mask) return false;  // it waits for others before it comes here
   const unsigned some = static_cast<unsigned>(std::countr_zero(members));
   const Thread& t = w.threads[some];
   for (unsigned l = some; l < 32; ++l) {
     if (!(members >> l & 1u)) continue;
     const Thread& o = w.threads[l];
-    if (o.mask != t.mask || !same(o.what, t.what) || (t.aligned && !same(o.site, t.site))) {
+    if (!same(o.what, t.what) || (t.aligned && !same(o.site, t.site))) {
       char text[300];
       std::snprintf(text, sizeof(text),
                     "the lanes of a warp are in different calls: lane %u in %s at %s with mask %08x, "
@@ -541,6 +553,10 @@ void finish_collective(Warp& w, unsigned mask, Combine combine) {
     if (members >> l & 1u) payloads[l] = w.threads[l].payload;
   if (combine) combine(payloads, members);
   w.waiting &= ~members;
+  if (observer) {
+    const Block& b = *w.threads->block;
+    observer->collective(slot_of(b), static_cast<unsigned>(&w - b.warps), members, members == w.alive);
+  }
   Thread *first = nullptr, *last = nullptr;
   const bool backwards = options().threads == Order::reverse || (engine.random && (draw() & 1));
   const unsigned from = engine.random ? static_cast<unsigned>(draw() & 31) : 0;
@@ -577,7 +593,9 @@ void run_thread(Thread* t) {
   set_current(t);
   bool threw = false;
   try {
+    tracing = observer != nullptr;
     engine.grid->call.invoke(engine.grid->call.bound);
+    tracing = false;
   } catch (const std::exception& e) {
     threw = true;
     say(std::string("an exception: ") + e.what());
@@ -585,6 +603,7 @@ void run_thread(Thread* t) {
     threw = true;
     say("an exception of an unknown type");
   }
+  tracing = false;
   if (threw) leave(cudaErrorLaunchFailure);
   thread_returns(t);
 }
@@ -611,6 +630,7 @@ struct sigaction before[NSIG];
 // In a kernel: leaves it, as if the kernel had said so. Elsewhere: says what was touched, and lets others see to it.
 void on_signal(int signal, siginfo_t* info, void*) {
   if (engine.active && engine.running != &engine.host) {
+    tracing = false;
     engine.signal = signal;
     engine.bad_address = info->si_code == SI_KERNEL ? nullptr : info->si_addr;
     engine.misaligned = info->si_code == SI_KERNEL || (signal == SIGBUS && info->si_code == BUS_ADRALN);
@@ -709,12 +729,14 @@ std::string text_of(dim3 v) {
 
 Failure run_grid(const Grid& grid) {
   install_handlers();
+  if (observer) observer->grid_begins(grid);
   prepare(grid);
   engine.active = true;
   engine.handed = nullptr;
   engine.running = &engine.host;
   jump(&engine.host, take_fiber());
   engine.active = false;
+  if (observer) observer->grid_ends();
   if (engine.signal) explain_signal();
   if (engine.failure.error == cudaSuccess) {
     if (std::string text = overrun(); !text.empty()) {
@@ -731,8 +753,15 @@ Failure run_grid(const Grid& grid) {
 // --- what kernels call --------------------------------------------------------------------------------------------------
 bool in_kernel() { return engine.active; }
 
+Running running() {
+  const Thread& t = *engine.current;
+  return {slot_of(*t.block), static_cast<unsigned>(&t - t.block->threads), static_cast<const char*>(t.fiber->mapping),
+          stack_size};
+}
+
 void say(std::string words) { engine.words = std::move(words); }
 void fail_kernel(cudaError_t error) {
+  const Aside aside;
   thread_in("a failure");
   leave(error);
 }
@@ -750,6 +779,7 @@ unsigned lane_index() { return thread_in("a lane's index")->lane; }
 unsigned warp_lanes() { return thread_in("__activemask")->warp->alive; }
 
 void kernel_fault(cudaError_t error, const char* text, Site site) {
+  const Aside aside;
   thread_in(text);
   say(std::string(text) + " at " + text_of(site));
   leave(error);
@@ -758,6 +788,7 @@ void kernel_fault(cudaError_t error, const char* text, Site site) {
 void check_aligned(const void* pointer, std::size_t alignment, Site site) {
   if (alignment & (alignment - 1)) return;
   if (reinterpret_cast<std::uintptr_t>(pointer) % alignment == 0) return;
+  const Aside aside;
   thread_in("an access");
   say("an access of " + std::to_string(alignment) + " bytes at " + text_of(site) +
       " to an address that is not a multiple of them: " + describe_address(pointer));
@@ -765,6 +796,7 @@ void check_aligned(const void* pointer, std::size_t alignment, Site site) {
 }
 
 BarrierCount block_barrier(const char* what, bool predicate, Site site) {
+  const Aside aside;
   Thread* const t = thread_in(what);
   Block& b = *t->block;
   if (!b.first) {
@@ -785,6 +817,7 @@ BarrierCount block_barrier(const char* what, bool predicate, Site site) {
 }
 
 void grid_barrier(Site site) {
+  const Aside aside;
   Thread* const t = thread_in("a grid barrier");
   if (!engine.grid->cooperative) {
     say("a grid barrier at " + text_of(site) + " in a launch that is not cooperative");
@@ -798,6 +831,7 @@ void grid_barrier(Site site) {
 }
 
 void warp_collective(const char* what, unsigned mask, void* payload, Combine combine, Site site, bool aligned) {
+  const Aside aside;
   Thread* const t = thread_in(what);
   if (!(mask >> t->lane & 1u)) {
     char text[200];
@@ -840,6 +874,7 @@ void combine_shuffle(void* const* payloads, unsigned lanes) {
 }
 
 void yield() {
+  const Aside aside;
   Thread* const t = thread_in("a wait");
   if (++engine.spins > 1000000 + 1000 * static_cast<std::size_t>(engine.alive)) {
     say("all threads wait in loops, and nothing changes");
@@ -852,6 +887,7 @@ void yield() {
 }
 
 void* shared_memory(std::size_t bytes, std::size_t alignment, Site site) {
+  const Aside aside;
   Thread* const t = thread_in("shared memory");
   if (bytes > engine.grid->shared) {
     say("shared memory at " + text_of(site) + ": the kernel takes " + std::to_string(bytes) +

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "observer.hpp"
 #include "simt/launch.hpp"
 #include "simt/simt.hpp"
 

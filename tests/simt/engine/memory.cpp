@@ -34,7 +34,7 @@ struct Memory {
   Counters counters{};
 };
 Memory& memory() {
-  static Memory m;
+  static Memory& m = *new Memory;  // is there for what the program destroys at its end
   return m;
 }
 
@@ -142,6 +142,7 @@ cudaError_t allocate_device(void** pointer, std::size_t size) {
   if (!r.data) return report(cudaErrorMemoryAllocation, "cudaMalloc: this machine has no more memory");
   if (options().protect && m.access == 0) protect(r, false);
   m.device.emplace(r.data, r);
+  if (observer) observer->allocated(r);
   m.device_bytes += size;
   ++m.counters.allocations;
   m.counters.allocated_bytes = m.device_bytes;
@@ -159,6 +160,7 @@ cudaError_t free_device(void* pointer) {
   const Region r = it->second;
   if (options().protect && m.access == 0) protect(r, true);
   const bool damaged = !intact(r);
+  if (observer) observer->freed(r);
   m.device.erase(it);
   m.device_bytes -= r.size;
   m.counters.allocated_bytes = m.device_bytes;

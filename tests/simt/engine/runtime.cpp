@@ -93,7 +93,7 @@ struct Runtime {
   int captures = 0;                           // that forbid unsafe calls
 };
 Runtime& runtime() {
-  static Runtime r;
+  static Runtime& r = *new Runtime;  // is there for what the program destroys at its end
   return r;
 }
 thread_local const char* next_name = nullptr;
@@ -167,6 +167,21 @@ CUgraphNode_st* add_node(CUgraph_st& graph, cudaGraphNodeType type, Run run, std
   return graph.nodes.back().get();
 }
 
+// What is watched: an operation that begins now, or when it is run.
+std::size_t submitted(const CUstream_st* s) {
+  return observer->submitted(s, s == &runtime().legacy, !(s->flags & cudaStreamNonBlocking));
+}
+void starts_now(const CUstream_st* s, const char* call) {
+  if (observer) observer->starts(submitted(s), call);
+}
+Run starts_later(const CUstream_st* s, const char* call, Run run) {
+  if (!observer) return run;
+  return [operation = submitted(s), call, run = std::move(run)] {
+    observer->starts(operation, call);
+    run();
+  };
+}
+
 // Runs, queues or captures. `make` gives what outlives this call; `now` is run in place.
 template <class Now, class Make>
 cudaError_t submit(cudaStream_t stream, const char* call, cudaGraphNodeType type, Now&& now, Make&& make) {
@@ -185,13 +200,15 @@ cudaError_t submit(cudaStream_t stream, const char* call, cudaGraphNodeType type
     if (cudaError_t e = refuse_implicit(call)) return e;
   if (options().streams == Streams::immediate) {
     DeviceAccess access;
+    starts_now(s, call);
     now();
   } else if (s == &r.legacy) {
     drain_all(false);
     DeviceAccess access;
+    starts_now(s, call);
     now();
   } else {
-    s->entries.push_back({make(), nullptr});
+    s->entries.push_back({starts_later(s, call, make()), nullptr});
   }
   return cudaSuccess;
 }
@@ -199,6 +216,7 @@ cudaError_t submit(cudaStream_t stream, const char* call, cudaGraphNodeType type
 cudaError_t wait_for_device(const char* call) {
   if (cudaError_t e = refuse_unsafe(call)) return e;
   drain_all(true);
+  if (observer) observer->host_waits_for_all();
   return runtime().stuck;
 }
 
@@ -295,6 +313,10 @@ struct Copy {
       }
     }
     ++count().copies;
+    if (observer) {
+      if (on_device(place_of(from).where)) observer->reads(from, size, "a copy");
+      if (on_device(place_of(to).where)) observer->writes(to, size, "a copy");
+    }
     std::memmove(to, from, size);
   }
 };
@@ -326,7 +348,9 @@ cudaError_t copy(const char* call, void* to, const void* from, std::size_t size,
     if (cudaError_t e = refuse_unsafe(call)) return e;
     drain_all(false);
     DeviceAccess access;
+    starts_now(&runtime().legacy, call);
     c();
+    if (observer) observer->host_waits_for_stream(&runtime().legacy);
     return runtime().stuck;
   }
   if (s->capture && pageable)
@@ -339,7 +363,9 @@ cudaError_t copy(const char* call, void* to, const void* from, std::size_t size,
     if (s == &runtime().legacy) drain_all(false);
     drain(s);
     DeviceAccess access;
+    starts_now(s, call);
     c();
+    if (observer) observer->host_waits_for_stream(s);
     return runtime().stuck;
   }
   return submit(stream, call, cudaGraphNodeTypeMemcpy, c, [&]() -> Run {
@@ -358,6 +384,7 @@ struct Fill {
   void operator()() const {
     if (runtime().stuck != cudaSuccess) return;
     ++count().fills;
+    if (observer) observer->writes(to, size, "a fill");
     std::memset(to, value, size);
   }
 };
@@ -403,24 +430,39 @@ std::vector<std::size_t> order_of(const std::vector<std::unique_ptr<CUgraphNode_
   return order;
 }
 
-void flatten(const std::vector<std::unique_ptr<CUgraphNode_st>>& nodes,
+// `before`: what comes before all of them.
+void flatten(const std::vector<std::unique_ptr<CUgraphNode_st>>& nodes, const std::vector<std::size_t>& before,
              std::vector<std::unique_ptr<CUgraphNode_st>>& flat) {
+  std::vector<std::vector<std::size_t>> ends(nodes.size());  // what who comes after a node comes after
   for (std::size_t i : order_of(nodes)) {
     const CUgraphNode_st& n = *nodes[i];
+    std::vector<std::size_t> after = before;
+    for (std::size_t j : n.after) after.insert(after.end(), ends[j].begin(), ends[j].end());
     if (n.type == cudaGraphNodeTypeGraph) {
-      flatten(n.child, flat);
+      const std::size_t first = flat.size();
+      flatten(n.child, after, flat);
+      for (std::size_t k = first; k < flat.size(); ++k) ends[i].push_back(k);
     } else if (n.run) {
+      ends[i] = {flat.size()};
       flat.push_back(std::make_unique<CUgraphNode_st>());
       flat.back()->type = n.type;
       flat.back()->run = n.run;
+      flat.back()->after = std::move(after);
+      continue;
     }
+    if (ends[i].empty()) ends[i] = std::move(after);
   }
 }
 
 void run_exec(const CUgraphExec_st& exec) {
   if (runtime().stuck != cudaSuccess) return;
   ++count().graph_launches;
-  for (const auto& n : exec.nodes) n->run();
+  if (observer) observer->graph_begins(&exec);
+  for (std::size_t i = 0; i < exec.nodes.size(); ++i) {
+    if (observer) observer->graph_node(i, exec.nodes[i]->after);
+    exec.nodes[i]->run();
+  }
+  if (observer) observer->graph_ends();
 }
 
 void leave_capture(Capture& c) {
@@ -486,6 +528,13 @@ void reset() {
 }
 
 const Counters& counters() { return count(); }
+
+void undefined(void* at, std::size_t size) {
+  Lock lock;
+  // Of queued and captured operations it is not known here which come before.
+  if (!observer || !at || options().streams != Streams::immediate || runtime().captures > 0) return;
+  observer->undefined(at, size);
+}
 void name_next_launch(const char* name) { next_name = name; }
 
 cudaError_t report(cudaError_t error, std::string text) {
@@ -673,6 +722,7 @@ cudaError_t cudaFree(void* pointer) {
   if (!pointer) return runtime().stuck;
   if (cudaError_t e = refuse_unsafe("cudaFree")) return e;
   drain_all(true);
+  if (observer) observer->host_waits_for_all();
   const cudaError_t e = free_device(pointer);
   return runtime().stuck ? runtime().stuck : e;
 }
@@ -760,6 +810,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   } else {
     drain(s);
   }
+  if (observer) observer->host_waits_for_stream(s);
   return runtime().stuck;
 }
 cudaError_t cudaStreamQuery(cudaStream_t stream) {
@@ -769,7 +820,10 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
   if (s->capture)
     return invalidate(s, cudaErrorStreamCaptureUnsupported, "cudaStreamQuery of a stream that is captured");
   if (runtime().stuck) return runtime().stuck;
-  if (s->entries.empty()) return cudaSuccess;
+  if (s->entries.empty()) {
+    if (observer) observer->host_waits_for_stream(s);
+    return cudaSuccess;
+  }
   drain(s);  // who asks in a loop gets there
   return cudaErrorNotReady;
 }
@@ -798,6 +852,7 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
   if (s->capture)
     return invalidate(s, cudaErrorStreamCaptureIsolation,
                       "cudaStreamWaitEvent: a captured stream would wait for work that is not captured");
+  if (observer) observer->stream_waits(s, event);
   if (event->point && !event->point->done) s->entries.push_back({{}, event->point});
   return cudaSuccess;
 }
@@ -896,6 +951,7 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
     return cudaSuccess;
   }
   event->capture = nullptr;
+  if (observer) observer->recorded(event, s);
   if (!event->point || event->point.use_count() > 1) event->point = std::make_shared<Point>();
   event->point->done = false;
   event->point->stream = s;
@@ -919,6 +975,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
     return invalidate(event->capture->origin, cudaErrorCapturedEvent,
                       "cudaEventSynchronize of an event that is captured");
   if (event->point && !event->point->done && event->point->stream) drain(event->point->stream, event->point.get());
+  if (observer) observer->host_waits_for_event(event);
   return runtime().stuck;
 }
 cudaError_t cudaEventQuery(cudaEvent_t event) {
@@ -928,7 +985,10 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (event->capture)
     return invalidate(event->capture->origin, cudaErrorCapturedEvent, "cudaEventQuery of an event that is captured");
   if (runtime().stuck) return runtime().stuck;
-  if (!event->point || event->point->done) return cudaSuccess;
+  if (!event->point || event->point->done) {
+    if (observer) observer->host_waits_for_event(event);
+    return cudaSuccess;
+  }
   if (event->point->stream) drain(event->point->stream, event->point.get());
   return cudaErrorNotReady;
 }
@@ -984,7 +1044,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsig
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
   *exec = new CUgraphExec_st;
-  flatten(graph->nodes, (*exec)->nodes);
+  flatten(graph->nodes, {}, (*exec)->nodes);
   return cudaSuccess;
 }
 cudaError_t cudaGraphUpload(cudaGraphExec_t, cudaStream_t) { return runtime().stuck; }

@@ -89,19 +89,22 @@ void combine_rows(void* const* payloads, unsigned) {
 }
 
 template <int Count>
-void ldmatrix(const char* what, std::uint32_t* d, const void* row, bool transposed, Site site) {
+void ldmatrix(const char* what, std::uint32_t* d, const void* row, bool transposed, Site site, const void* code) {
+  const Aside aside;
   if (static_cast<int>(lane_index()) < 8 * Count) {  // the other lanes' addresses are not looked at
     check_aligned(row, 16, site);
     if (!in_shared(row, 16)) {
       say(std::string(what) + " at " + text_of(site) + ": expected 16 bytes of the block's shared memory");
       fail_kernel(cudaErrorIllegalAddress);
     }
+    if (observer) observer->matrix_row(row, code);
   }
   Rows payload{d, row, transposed};
   warp_collective(what, 0xffffffffu, &payload, combine_rows<Count>, site, true);
 }
 
 void finish(const AsyncCopies::One& c) {
+  if (observer) observer->async_arrived(c.to, c.size);
 #if SIMT_ASAN
   __asan_unpoison_memory_region(c.to, c.size);
 #endif
@@ -125,12 +128,16 @@ void finish_groups(int below) {
 
 void mma_m16n8k8_tf32(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], const float (&c)[4],
                       Site site) {
+  const Aside aside;
+  if (observer && lane_index() == 0) observer->product(__builtin_return_address(0));
   Fragments payload{d, a, b, c};
   warp_collective("mma.m16n8k8.tf32", 0xffffffffu, &payload, combine_tf32, site, true);
 }
 
 void mma_m16n8k16_bf16(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2], const float (&c)[4],
                        Site site) {
+  const Aside aside;
+  if (observer && lane_index() == 0) observer->product(__builtin_return_address(0));
   Fragments payload{d, a, b, c};
   warp_collective("mma.m16n8k16.bf16", 0xffffffffu, &payload, combine_bf16, site, true);
 }
@@ -142,16 +149,17 @@ std::uint32_t to_tf32(float v) {
 }
 
 void ldmatrix_x1(std::uint32_t (&d)[1], const void* row, bool transposed, Site site) {
-  ldmatrix<1>("ldmatrix.x1", d, row, transposed, site);
+  ldmatrix<1>("ldmatrix.x1", d, row, transposed, site, __builtin_return_address(0));
 }
 void ldmatrix_x2(std::uint32_t (&d)[2], const void* row, bool transposed, Site site) {
-  ldmatrix<2>("ldmatrix.x2", d, row, transposed, site);
+  ldmatrix<2>("ldmatrix.x2", d, row, transposed, site, __builtin_return_address(0));
 }
 void ldmatrix_x4(std::uint32_t (&d)[4], const void* row, bool transposed, Site site) {
-  ldmatrix<4>("ldmatrix.x4", d, row, transposed, site);
+  ldmatrix<4>("ldmatrix.x4", d, row, transposed, site, __builtin_return_address(0));
 }
 
 void cp_async(void* shared, const void* global, unsigned size, unsigned bytes, Site site) {
+  const Aside aside;
   check_aligned(shared, size, site);
   check_aligned(global, size, site);
   if (bytes > size || !in_shared(shared, size)) {
@@ -162,14 +170,24 @@ void cp_async(void* shared, const void* global, unsigned size, unsigned bytes, S
   }
   AsyncCopies& a = async_copies();
   a.copies.push_back({shared, global, size, bytes, a.closed});
+  if (observer) observer->async_copy(shared, global, size, bytes, __builtin_return_address(0));
   std::memset(shared, 0xff, size);
 #if SIMT_ASAN
   __asan_poison_memory_region(shared, size);
 #endif
 }
 
-void cp_async_commit() { ++async_copies().closed; }
-void cp_async_wait_group(int left) { finish_groups(async_copies().closed - left); }
-void cp_async_wait_all() { finish_groups(async_copies().closed + 1); }
+void cp_async_commit() {
+  const Aside aside;
+  ++async_copies().closed;
+}
+void cp_async_wait_group(int left) {
+  const Aside aside;
+  finish_groups(async_copies().closed - left);
+}
+void cp_async_wait_all() {
+  const Aside aside;
+  finish_groups(async_copies().closed + 1);
+}
 
 }  // namespace simt

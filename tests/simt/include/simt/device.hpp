@@ -34,9 +34,9 @@ inline void __syncwarp(unsigned mask = 0xffffffffu, simt::Site site = simt::Site
   simt::warp_collective(
       "__syncwarp", mask, nullptr, [](void* const*, unsigned) {}, site);
 }
-inline void __threadfence() {}
+inline void __threadfence() { SIMT_FENCE(); }
 inline void __threadfence_block() {}
-inline void __threadfence_system() {}
+inline void __threadfence_system() { SIMT_FENCE(); }
 inline void __nanosleep(unsigned) { simt::yield(); }
 [[noreturn]] inline void __trap(simt::Site site = simt::Site::here()) {
   simt::kernel_fault(cudaErrorIllegalInstruction, "__trap()", site);
@@ -175,8 +175,9 @@ template <class T>
 concept AtomicInteger = std::is_same_v<T, int> || std::is_same_v<T, unsigned> || std::is_same_v<T, unsigned long long>;
 
 template <class T, class F>
-T atomic(T* at, F f, Site site) {
+SIMT_ONE_ACCESS T atomic(T* at, F f, Site site) {
   check_aligned(at, sizeof(T), site);
+  SIMT_ACCESS(at, sizeof(T), true, true);
   const T old = *at;
   *at = f(old);
   return old;
@@ -184,71 +185,74 @@ T atomic(T* at, F f, Site site) {
 }  // namespace simt
 
 template <simt::AtomicInteger T>
-T atomicAdd(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicAdd(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   using U = std::make_unsigned_t<T>;  // wraps around, as CUDA's does
   return simt::atomic(
       at, [v](T old) { return static_cast<T>(static_cast<U>(old) + static_cast<U>(v)); }, site);
 }
 template <simt::AtomicInteger T>
-T atomicSub(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicSub(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   using U = std::make_unsigned_t<T>;
   return simt::atomic(
       at, [v](T old) { return static_cast<T>(static_cast<U>(old) - static_cast<U>(v)); }, site);
 }
 template <simt::AtomicInteger T>
-T atomicOr(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicOr(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [v](T old) { return static_cast<T>(old | v); }, site);
 }
 template <simt::AtomicInteger T>
-T atomicAnd(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicAnd(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [v](T old) { return static_cast<T>(old & v); }, site);
 }
 template <simt::AtomicInteger T>
-T atomicXor(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicXor(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [v](T old) { return static_cast<T>(old ^ v); }, site);
 }
 template <simt::AtomicInteger T>
-T atomicMax(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicMax(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [v](T old) { return old > v ? old : v; }, site);
 }
 template <simt::AtomicInteger T>
-T atomicMin(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicMin(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [v](T old) { return old < v ? old : v; }, site);
 }
 template <simt::AtomicInteger T>
-T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicCAS(T* at, std::type_identity_t<T> expected, std::type_identity_t<T> v,
+                                simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [=](T old) { return old == expected ? v : old; }, site);
 }
 template <class T>
   requires(simt::AtomicInteger<T> || std::is_same_v<T, float>)
-T atomicExch(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline T atomicExch(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [v](T) { return v; }, site);
 }
-inline unsigned atomicInc(unsigned* at, unsigned last, simt::Site site = simt::Site::here()) {
+SIMT_THROUGH inline unsigned atomicInc(unsigned* at, unsigned last, simt::Site site = simt::Site::here()) {
   return simt::atomic(
       at, [last](unsigned old) { return old >= last ? 0u : old + 1; }, site);
 }
 
 // --- loads and stores -------------------------------------------------------------------------------------------------
 // The alignment is checked: a compiler may split a wide access where hardware would fail.
-#define SIMT_LOAD(name)                                       \
-  template <class T>                                          \
-  T name(const T* at, simt::Site site = simt::Site::here()) { \
-    simt::check_aligned(at, sizeof(T), site);                 \
-    return *at;                                               \
+#define SIMT_LOAD(name)                                                       \
+  template <class T>                                                          \
+  SIMT_ONE_ACCESS T name(const T* at, simt::Site site = simt::Site::here()) { \
+    simt::check_aligned(at, sizeof(T), site);                                 \
+    SIMT_ACCESS(at, sizeof(T), false, false);                                 \
+    return *at;                                                               \
   }
-#define SIMT_STORE(name)                                                              \
-  template <class T>                                                                  \
-  void name(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) { \
-    simt::check_aligned(at, sizeof(T), site);                                         \
-    *at = v;                                                                          \
+#define SIMT_STORE(name)                                                                              \
+  template <class T>                                                                                  \
+  SIMT_ONE_ACCESS void name(T* at, std::type_identity_t<T> v, simt::Site site = simt::Site::here()) { \
+    simt::check_aligned(at, sizeof(T), site);                                                         \
+    SIMT_ACCESS(at, sizeof(T), true, false);                                                          \
+    *at = v;                                                                                          \
   }
 SIMT_LOAD(__ldg)
 SIMT_LOAD(__ldcg)

@@ -35,6 +35,7 @@ struct Options {
   Streams streams = Streams::immediate;
   bool protect = false;  // to be set while nothing is allocated
   bool quiet = false;
+  bool one_order = false;  // for_each_order() is content with the first
   int devices = 1;
   int multiprocessors = 4;
   int capability = 90;                              // 10 * major + minor
@@ -58,6 +59,9 @@ const Counters& counters();
 /// Names the next launch of this thread in reports. `name` is kept as a pointer.
 void name_next_launch(const char* name);
 
+/// Device memory that is given to somebody else: what it holds is no value any more, if somebody watches (trace/).
+void undefined(void* at, std::size_t size);
+
 /// f() under every order of threads and blocks: forward, reverse, interleaved and two random ones.
 template <class F>
 void for_each_order(F&& f) {
@@ -69,6 +73,7 @@ void for_each_order(F&& f) {
   for (Order o : {Order::forward, Order::reverse, Order::interleaved, Order::random, Order::random}) {
     options().set_order(o, options().seed + (o == Order::random));
     f();
+    if (before.one_order) break;
   }
 }
 
@@ -118,6 +123,31 @@ void* shared_memory(std::size_t bytes, std::size_t alignment, Site site = Site::
 void check_aligned(const void* pointer, std::size_t alignment, Site site);
 
 bool in_kernel();
+
+// Where each access of a kernel reports itself (trace/), those that are one instruction for the GPU, and several or none for
+// this compiler, do it by themselves: their functions are left out, and stay functions so that their caller is known.
+#ifndef SIMT_TRACED
+#if defined(__SANITIZE_THREAD__)
+#define SIMT_TRACED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SIMT_TRACED 1
+#endif
+#endif
+#endif
+#if SIMT_TRACED
+#define SIMT_ONE_ACCESS __attribute__((noinline, no_sanitize("thread")))
+#define SIMT_THROUGH __attribute__((always_inline))
+void traced_access(const void* at, std::size_t size, bool write, bool atomic, const void* code);
+void traced_fence();
+#define SIMT_FENCE() ::simt::traced_fence()
+#define SIMT_ACCESS(at, size, write, atomic) ::simt::traced_access(at, size, write, atomic, __builtin_return_address(0))
+#else
+#define SIMT_ONE_ACCESS
+#define SIMT_THROUGH
+#define SIMT_FENCE() static_cast<void>(0)
+#define SIMT_ACCESS(at, size, write, atomic) static_cast<void>(0)
+#endif
 
 /// The struct in shared memory: S must fill what the launch asked for, and no more.
 template <class S>

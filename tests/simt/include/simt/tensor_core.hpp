@@ -37,13 +37,13 @@ void ldmatrix_x4(std::uint32_t (&d)[4], const void* row, bool transposed = false
 /// Copies `bytes` (0 to `Size`) from global to shared memory and fills the rest with zeros, some time before it is waited
 /// for: until then the destination holds no numbers, and AddressSanitizer refuses it.
 void cp_async(void* shared, const void* global, unsigned size, unsigned bytes, Site site);
-inline void cp_async16(void* shared, const void* global, int bytes = 16, Site site = Site::here()) {
+SIMT_THROUGH inline void cp_async16(void* shared, const void* global, int bytes = 16, Site site = Site::here()) {
   cp_async(shared, global, 16, static_cast<unsigned>(bytes), site);
 }
-inline void cp_async8(void* shared, const void* global, int bytes = 8, Site site = Site::here()) {
+SIMT_THROUGH inline void cp_async8(void* shared, const void* global, int bytes = 8, Site site = Site::here()) {
   cp_async(shared, global, 8, static_cast<unsigned>(bytes), site);
 }
-inline void cp_async4(void* shared, const void* global, int bytes = 4, Site site = Site::here()) {
+SIMT_THROUGH inline void cp_async4(void* shared, const void* global, int bytes = 4, Site site = Site::here()) {
   cp_async(shared, global, 4, static_cast<unsigned>(bytes), site);
 }
 /// Closes a group of the copies that this thread has asked for.

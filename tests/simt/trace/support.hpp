@@ -1,0 +1,48 @@
+// What the tests of the tracer share: a kernel run alone, and what was found or counted of it.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "simt/support.hpp"
+#include "simt/trace/trace.hpp"
+
+// As the kernels under test take them.
+#include "tenon/cuda/arch.cuh"
+
+namespace simt::trace {
+
+/// What is found while f() runs.
+template <class F>
+std::vector<Finding> found_in(F&& f) {
+  const Restored restored;
+  options().quiet = true;
+  clear();
+  f();
+  static_cast<void>(cudaDeviceSynchronize());
+  std::vector<Finding> all = findings();
+  clear();
+  return all;
+}
+
+/// One line each.
+inline std::string text_of(const std::vector<Finding>& findings) {
+  std::string text;
+  for (const Finding& f : findings) text += f.text + "\n";
+  return text;
+}
+
+/// What is counted of kernel `name` while f() runs.
+template <class F>
+Kernel counted(const char* name, F&& f) {
+  const Restored restored;
+  clear();
+  name_next_launch(name);
+  f();
+  CHECK(text_of(findings()) == "");
+  Kernel k = kernel(name);
+  clear();
+  return k;
+}
+
+}  // namespace simt::trace
+
+using namespace simt::trace;
