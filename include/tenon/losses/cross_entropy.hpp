@@ -27,10 +27,7 @@ struct CrossEntropy {
     if (!class_weights.empty() && class_weights.size() != C)
       throw Error("CrossEntropy",
                   "expected " + std::to_string(C) + " class weights, got " + std::to_string(class_weights.size()));
-    for (int b = 0; b < outputs.batch; ++b)
-      if (labels[b] < 0 || labels[b] >= C)
-        throw Error("CrossEntropy",
-                    "expected labels from 0 to " + std::to_string(C - 1) + ", got " + std::to_string(labels[b]));
+    check_labels(dev, labels, outputs.batch, C);  // throws; a GPU's does nothing, and the loss becomes NaN
     T weights[C];
     for (std::size_t c = 0; c < class_weights.size(); ++c) weights[c] = static_cast<T>(class_weights[c]);
     CrossEntropyOptions<T> options;

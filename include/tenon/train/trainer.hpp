@@ -303,10 +303,8 @@ class Trainer {
     const std::uint64_t steps = std::min(left, most - progress_.step % most);
     const bool as_one = steps == most;
     const int length = as_one ? static_cast<int>(most) : 1;
-    if (!has_recorded(recorder_, batch, length)) {
+    if (!has_recorded(recorder_, batch, length))
       record(dev, recorder_, batch, length, [&] { record_step(data, order, augment, batch); });
-      model_.count_steps(-length);
-    }
 
     control = {};
     control.cursor.first_sample = progress_.position;
@@ -340,6 +338,7 @@ class Trainer {
     data.shuffled(dev, order, augment, 0, model_.input(batch), targets_.data());
     model_.save_states_in(recorder_);
     model_.backward(loss_, targets_.data(), batch);
+    model_.count_steps(-1);  // it was not made
     judge(dev, recorder_, Span<const T>{model_.gradients().data, model_.gradients().size}, options_.clip_norm, unusual);
     update_ranges(0, 1);
     advance(dev, recorder_, batch);

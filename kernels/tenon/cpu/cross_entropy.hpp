@@ -8,9 +8,11 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
 
 #include "tenon/core/arguments.hpp"
+#include "tenon/core/error.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/elementwise.hpp"
 #include "tenon/cpu/math.hpp"
@@ -162,6 +164,14 @@ TENON_AVX2 inline LossSums cross_entropy_rows(const CrossEntropyRows<float>& r, 
 
 }  // namespace avx2
 #endif
+
+/// Throws Error unless every label is the number of a class.
+inline void check_labels(Cpu&, const std::int32_t* labels, int batch, int classes) {
+  for (int b = 0; b < batch; ++b)
+    if (labels[b] < 0 || labels[b] >= classes)
+      throw Error("CrossEntropy",
+                  "expected labels from 0 to " + std::to_string(classes - 1) + ", got " + std::to_string(labels[b]));
+}
 
 /// The sums over the batch; where dlogits is not null, the gradient of the mean loss.
 template <class T, int C>

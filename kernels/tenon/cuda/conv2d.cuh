@@ -189,7 +189,7 @@ void conv2d_backward(Cuda& dev, Conv<D>, std::type_identity_t<In<T, Batch, D.h, 
     if (dw) dw_parts = cuda::conv_weight_gradient<D, F>(dev, scratch, dy.batch, x.data, g, argmax.data, partial);
   if (dw || db)
     cuda::launch(dev, "conv2d_combine", cuda::conv2d_combine<T>,
-                 {cuda::blocks_for((dw ? weights : 0) + (db ? std::size_t{D.o} : 0), cuda::combine_across)},
+                 {cuda::blocks_for((dw ? weights : 0) + (db ? weights / Sizes::depth : 0), cuda::combine_across)},
                  {cuda::combine_across, cuda::combine_down}, sizeof(cuda::CombineShared<T>),
                  cuda::ConvCombine<T>{partial, sums, dw_parts, db_parts, D.o, CG, Sizes::taps, dw.data, db.data, dw.add,
                                       db.add});

@@ -10,6 +10,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <type_traits>
+#include <utility>
+
 #include "tenon/cuda/conv2d_backward.cuh"
 
 namespace tenon::kernels::cuda {
@@ -35,6 +38,16 @@ struct DirectOf {
   static constexpr int frame_h = h + 2 * ph, frame_w = w + 2 * pw, frame = frame_h * frame_w * c;
   static constexpr bool gradient_fits = fits && pooled && !first && frame <= 10240;
 };
+
+/// f(0), f(1), ... f(N - 1), each a type with its number: what is an array must be a register, which has no index.
+template <class F, int... K>
+__device__ __forceinline__ void for_constants(std::integer_sequence<int, K...>, F&& f) {
+  (f(std::integral_constant<int, K>{}), ...);
+}
+template <int N, class F>
+__device__ __forceinline__ void for_constants(F&& f) {
+  for_constants(std::make_integer_sequence<int, N>{}, f);
+}
 
 template <class T, class Of>
 struct DirectShared {
@@ -62,25 +75,26 @@ __global__ void __launch_bounds__(conv_threads)
 
   const int y0 = cy * Of::cell_h * Of::sh - Of::ph, x0 = cx * Of::cell_w * Of::sw - Of::pw;
   x += image * (Of::h * Of::w * Of::c);
-  T patch[Of::patch_h][Of::patch_w][Of::c];
-  for (int i = 0; i < Of::patch_h; ++i)
-    for (int j = 0; j < Of::patch_w; ++j)
-      for (int c = 0; c < Of::c; ++c) {
-        const bool inside = y0 + i >= 0 && y0 + i < Of::h && x0 + j >= 0 && x0 + j < Of::w;
-        patch[i][j][c] = inside ? x[((y0 + i) * Of::w + x0 + j) * Of::c + c] : T(0);
-      }
+  T patch[Of::patch_h * Of::patch_w * Of::c];  // (patch_h, patch_w, c)
+  for_constants<Of::patch_h * Of::patch_w * Of::c>([&](auto at) {
+    constexpr int e = decltype(at)::value;
+    const int row = y0 + e / Of::c / Of::patch_w, column = x0 + e / Of::c % Of::patch_w;
+    const bool inside = row >= 0 && row < Of::h && column >= 0 && column < Of::w;
+    patch[e] = inside ? x[(row * Of::w + column) * Of::c + e % Of::c] : T(0);
+  });
 
   T sum[Of::cell][channels] = {};
-  for (int i = 0; i < Of::kh; ++i)
-    for (int j = 0; j < Of::kw; ++j)
-      for (int c = 0; c < Of::c; ++c) {
-        Wide<T> by[channels / size];
-        for (int k = 0; k < channels / size; ++k) by[k] = load_wide(&s.w[(i * Of::kw + j) * Of::c + c][o0 + k * size]);
-        for (int u = 0; u < Of::cell; ++u) {
-          const T v = patch[u / Of::cell_w * Of::sh + i * Of::dh][u % Of::cell_w * Of::sw + j * Of::dw][c];
-          for (int k = 0; k < channels; ++k) sum[u][k] += v * by[k / size].v[k % size];
-        }
-      }
+  for_constants<Of::depth>([&](auto at) {
+    constexpr int d = decltype(at)::value, c = d % Of::c, i = d / Of::c / Of::kw * Of::dh,
+                  j = d / Of::c % Of::kw * Of::dw;
+    Wide<T> by[channels / size];
+    for (int k = 0; k < channels / size; ++k) by[k] = load_wide(&s.w[d][o0 + k * size]);
+    for_constants<Of::cell>([&](auto of) {
+      constexpr int u = decltype(of)::value;
+      const T v = patch[((u / Of::cell_w * Of::sh + i) * Of::patch_w + u % Of::cell_w * Of::sw + j) * Of::c + c];
+      for (int k = 0; k < channels; ++k) sum[u][k] += v * by[k / size].v[k % size];
+    });
+  });
   for (int u = 0; u < Of::cell; ++u)
     for (int k = 0; k < channels; ++k) sum[u][k] = F::of(sum[u][k] + s.bias[o0 + k]);
 

@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "tenon/core/arguments.hpp"
 #include "tenon/core/cuda.hpp"
 #include "tenon/core/error.hpp"
 
@@ -37,8 +38,9 @@ struct CudaState {
   std::size_t scratch_bytes = 0, scratch_used = 0, scratch_most = 0;
   std::vector<void*> outgrown;  // scratch of before, in which pieces still lie
   bool scratch_fixed =
-      false;               // it may not grow any more: a step is being recorded, or was promised to allocate nothing
-  bool measuring = false;  // launches do nothing; scratch is only counted
+      false;  // it may not grow any more: a step is being recorded, or was promised to allocate nothing
+  bool scratch_recorded = false;  // graphs point into it, so that outgrown memory is kept as long as this
+  bool measuring = false;         // launches do nothing; scratch is only counted
 
   // In device memory, while a step is being recorded; else null.
   CudaCursor* cursor = nullptr;

@@ -188,7 +188,7 @@ struct GemmSums<Tile, KA, KB, CudaMath::fp32> {
 
 // What the two kinds of tensor core instructions share: which warp has what, and where sums go.
 template <class Tile, bool KA, bool KB>
-struct WarpSums {
+struct WarpTile {
   static constexpr int a_stride = Tile::template stride<KA, Tile::rows>,
                        b_stride = Tile::template stride<KB, Tile::cols>;
   static constexpr int down = Tile::warp_rows / 16, across = Tile::warp_cols / 8;
@@ -225,8 +225,8 @@ struct WarpSums {
 };
 
 template <class Tile, bool KA, bool KB>
-struct GemmSums<Tile, KA, KB, CudaMath::tf32> : WarpSums<Tile, KA, KB> {
-  using S = WarpSums<Tile, KA, KB>;
+struct GemmSums<Tile, KA, KB, CudaMath::tf32> : WarpTile<Tile, KA, KB> {
+  using S = WarpTile<Tile, KA, KB>;
   __device__ __forceinline__ void multiply(const float* a, const float* b) {
     const int g = S::g(), t = S::t(), row = S::row(), col = S::col(), k0 = S::group() * Tile::depth;
     TENON_UNROLL
@@ -253,8 +253,8 @@ struct GemmSums<Tile, KA, KB, CudaMath::tf32> : WarpSums<Tile, KA, KB> {
 };
 
 template <class Tile, bool KA, bool KB>
-struct GemmSums<Tile, KA, KB, CudaMath::bf16> : WarpSums<Tile, KA, KB> {
-  using S = WarpSums<Tile, KA, KB>;
+struct GemmSums<Tile, KA, KB, CudaMath::bf16> : WarpTile<Tile, KA, KB> {
+  using S = WarpTile<Tile, KA, KB>;
   __device__ __forceinline__ void multiply(const float* a, const float* b) {
     const int g = S::g(), t = S::t(), row = S::row(), col = S::col(), k0 = S::group() * Tile::depth;
     TENON_UNROLL

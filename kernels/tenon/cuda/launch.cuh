@@ -80,7 +80,7 @@ class Scratch {
     if (bytes <= s.scratch_bytes) return;
     detail::check(cudaStreamSynchronize(s.stream), "cudaStreamSynchronize", s.last_kernel);
     if (s.scratch) s.outgrown.push_back(std::exchange(s.scratch, nullptr));
-    if (s.scratch_used == 0) {
+    if (s.scratch_used == 0 && !s.scratch_recorded) {
       for (void* p : s.outgrown) detail::check(cudaFree(p), "cudaFree");
       s.outgrown.clear();
     }

@@ -1,9 +1,10 @@
 // Layer normalisation over the last dimension, as torch.nn.LayerNorm(N).
 //   x (B, R, N), gamma, beta (N) -> y (B, R, N), keeps mean and rstd (B, R); gamma and beta may be null (1 and 0)
 // Strategy  a team of threads owns a row and keeps it in registers, nothing is read twice: 1 to 32 lanes of a warp up to
-//           128 bytes a lane (N = 1024 floats), a block up to 8192 floats. Longer rows, and those that are not aligned
-//           though N would allow 16 bytes an access, are read again for each pass, by a block. The backward's teams walk
-//           down a chunk of rows and sum its share of dgamma and dbeta; a second launch adds the chunks.
+//           1024 floats, a block up to 8192; in the backward, which keeps four numbers a column, 512 and 4096. Longer
+//           rows, and those that are not aligned though N would allow 16 bytes an access, are read again for each pass,
+//           by a block. The backward's teams walk down a chunk of rows and sum its share of dgamma and dbeta; a second
+//           launch adds the chunks.
 // Cost      8 bytes an element forward, 12 backward: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -26,12 +27,14 @@ constexpr int layer_norm_width(int pieces) {
   return w;
 }
 
-/// How a row of N lies in its team: thread t has the pieces t, t + width, ... of `size` values.
-template <class T, int N>
+/// How a row of N lies in its team: thread t has the pieces t, t + width, ... of `size` values, `most` values at most.
+template <class T, int N, int Bytes>
 struct LayerNormTeam {
+  using Value = T;
+  static constexpr int n = N;
   static constexpr int size = N % Wide<T>::size == 0 ? Wide<T>::size : 1;
   static constexpr int pieces = N / size;
-  static constexpr int most = 128 / static_cast<int>(sizeof(T));  // values that a thread can hold
+  static constexpr int most = Bytes / static_cast<int>(sizeof(T));
   static constexpr bool by_warp = N <= most * static_cast<int>(warp_size);
   static constexpr bool held = N <= most * static_cast<int>(layer_norm_threads);
   static constexpr int width = by_warp ? layer_norm_width(pieces) : static_cast<int>(layer_norm_threads);
@@ -39,6 +42,10 @@ struct LayerNormTeam {
   static constexpr unsigned threads = by_warp ? 128 : layer_norm_threads;
   static constexpr int teams = static_cast<int>(threads) / width;  // rows that a block has at a time
 };
+template <class T, int N>
+using LayerNormForwardTeam = LayerNormTeam<T, N, 128>;
+template <class T, int N>
+using LayerNormBackwardTeam = LayerNormTeam<T, N, 64>;
 
 /// How the backward's rows are cut: by the shape alone, so that the sums are the same however a row is read.
 struct LayerNormChunks {
@@ -92,9 +99,9 @@ struct LayerNormBackward {
 };
 
 /// A thread's part of a row, or of N values that go with every row.
-template <class T, int N>
+template <class Team>
 struct LayerNormPart {
-  using Team = LayerNormTeam<T, N>;
+  using T = typename Team::Value;
   T v[Team::own][Team::size];
 
   __device__ void fill(T with) {
@@ -130,9 +137,8 @@ struct LayerNormPart {
 };
 
 /// The sum over a team, in each of its threads; all threads of the block call it.
-template <class T, int N>
+template <class Team, class T>
 __device__ __forceinline__ T layer_norm_sum(T v) {
-  using Team = LayerNormTeam<T, N>;
   if constexpr (Team::by_warp)
     return warp_sum<static_cast<unsigned>(Team::width)>(v);
   else
@@ -142,13 +148,13 @@ __device__ __forceinline__ T layer_norm_sum(T v) {
 // --- forward -----------------------------------------------------------------------------------------------------------
 
 template <int N, class T>
-__global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
+__global__ void __launch_bounds__(LayerNormForwardTeam<T, N>::threads)
     layer_norm_held(LayerNormForward<T> a, std::size_t rows) {
-  using Team = LayerNormTeam<T, N>;
+  using Team = LayerNormForwardTeam<T, N>;
   const int member = static_cast<int>(threadIdx.x) % Team::width, team = static_cast<int>(threadIdx.x) / Team::width;
   const std::size_t row = static_cast<std::size_t>(blockIdx.x) * Team::teams + team;
   const bool live = row < rows;
-  LayerNormPart<T, N> x, gamma, beta;
+  LayerNormPart<Team> x, gamma, beta;
   // Sums start at the row's first value, so that a mean far from 0 costs no digits.
   const T start = live ? a.x[row * N] : T(0);
   x.fill(start);
@@ -160,13 +166,13 @@ __global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
   T s = 0, q = 0;
   for (int i = 0; i < Team::own; ++i)
     for (int k = 0; k < Team::size; ++k) s += x.v[i][k] - start;
-  const T mean = start + layer_norm_sum<T, N>(s) / static_cast<T>(N);
+  const T mean = start + layer_norm_sum<Team>(s) / static_cast<T>(N);
   for (int i = 0; i < Team::own; ++i)
     for (int k = 0; k < Team::size; ++k) {
       const T d = x.v[i][k] - mean;
       if (i * Team::width + member < Team::pieces) q += d * d;
     }
-  const T rstd = reciprocal_deviation(layer_norm_sum<T, N>(q) / static_cast<T>(N), a.epsilon);
+  const T rstd = reciprocal_deviation(layer_norm_sum<Team>(q) / static_cast<T>(N), a.epsilon);
   if (!live) return;
   for (int i = 0; i < Team::own; ++i)
     for (int k = 0; k < Team::size; ++k) x.v[i][k] = (x.v[i][k] - mean) * rstd * gamma.v[i][k] + beta.v[i][k];
@@ -196,25 +202,24 @@ __global__ void __launch_bounds__(layer_norm_threads) layer_norm_long(LayerNormF
 // --- backward ----------------------------------------------------------------------------------------------------------
 
 /// What a block's teams need to add up their columns; only where a warp is a team or more.
-template <class T, int N>
+template <class Team>
 struct alignas(16) LayerNormColumns {
-  T of_team[LayerNormTeam<T, N>::teams][N];
+  typename Team::Value of_team[Team::teams][Team::n];
 };
-template <class T, int N>
+template <class Team>
 using LayerNormShared =
-    std::conditional_t<LayerNormTeam<T, N>::by_warp, LayerNormColumns<T, N>, BlockReduce<T, layer_norm_threads>>;
+    std::conditional_t<Team::by_warp, LayerNormColumns<Team>, BlockReduce<typename Team::Value, layer_norm_threads>>;
 
 /// to (N) = the sum of the teams' parts, teams in order.
-template <class T, int N>
-__device__ void layer_norm_columns(const LayerNormPart<T, N>& part, int team, int member, T* to) {
-  using Team = LayerNormTeam<T, N>;
+template <class Team, class T>
+__device__ void layer_norm_columns(const LayerNormPart<Team>& part, int team, int member, T* to) {
   if constexpr (Team::teams == 1) {
     part.store(to, member);
   } else {
-    auto& columns = shared_memory<LayerNormColumns<T, N>>();
+    auto& columns = shared_memory<LayerNormColumns<Team>>();
     part.store(columns.of_team[team], member);
     __syncthreads();
-    for (int i = static_cast<int>(threadIdx.x); i < N; i += static_cast<int>(Team::threads)) {
+    for (int i = static_cast<int>(threadIdx.x); i < Team::n; i += static_cast<int>(Team::threads)) {
       T s = columns.of_team[0][i];
       for (int t = 1; t < Team::teams; ++t) s += columns.of_team[t][i];
       to[i] = s;
@@ -225,12 +230,12 @@ __device__ void layer_norm_columns(const LayerNormPart<T, N>& part, int team, in
 
 // A block a chunk of rows.
 template <int N, class T>
-__global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
+__global__ void __launch_bounds__(LayerNormBackwardTeam<T, N>::threads)
     layer_norm_backward_held(LayerNormBackward<T> a, std::size_t rows, std::size_t grain) {
-  using Team = LayerNormTeam<T, N>;
+  using Team = LayerNormBackwardTeam<T, N>;
   const int member = static_cast<int>(threadIdx.x) % Team::width, team = static_cast<int>(threadIdx.x) / Team::width;
   const std::size_t begin = blockIdx.x * grain, end = rows - begin < grain ? rows : begin + grain;
-  LayerNormPart<T, N> gamma, dgamma, dbeta;
+  LayerNormPart<Team> gamma, dgamma, dbeta;
   gamma.fill(T(1));
   dgamma.fill(T(0));
   dbeta.fill(T(0));
@@ -238,7 +243,7 @@ __global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
   for (std::size_t first = begin; first < end; first += Team::teams) {  // a warp's teams stay together, for the sums
     const std::size_t row = first + team;
     const bool live = row < end;
-    LayerNormPart<T, N> hat, dy;
+    LayerNormPart<Team> hat, dy;
     hat.fill(T(0));
     dy.fill(T(0));
     T mean = 0, rstd = 0;
@@ -260,9 +265,9 @@ __global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
         q += d * h;
       }
     if (!a.dx) continue;
-    s = layer_norm_sum<T, N>(s) / static_cast<T>(N);
-    q = layer_norm_sum<T, N>(q) / static_cast<T>(N);
-    LayerNormPart<T, N> old;
+    s = layer_norm_sum<Team>(s) / static_cast<T>(N);
+    q = layer_norm_sum<Team>(q) / static_cast<T>(N);
+    LayerNormPart<Team> old;
     old.fill(T(0));
     if (live && a.add) old.load(a.dx + row * N, member);
     for (int i = 0; i < Team::own; ++i)
@@ -271,8 +276,8 @@ __global__ void __launch_bounds__(LayerNormTeam<T, N>::threads)
   }
   if (!a.sums) return;
   T* const to = a.sums + static_cast<std::size_t>(blockIdx.x) * 2 * N;
-  layer_norm_columns<T, N>(dgamma, team, member, to);
-  layer_norm_columns<T, N>(dbeta, team, member, to + N);
+  layer_norm_columns(dgamma, team, member, to);
+  layer_norm_columns(dbeta, team, member, to + N);
 }
 
 // A block a chunk of rows, whose sums it keeps in memory: a thread has the same columns of each row.
@@ -345,7 +350,7 @@ template <class T, int R, int N>
 void layer_norm_forward(Cuda& dev, std::type_identity_t<In<T, Batch, R, N>> x, std::type_identity_t<In<T, N>> gamma,
                         std::type_identity_t<In<T, N>> beta, std::type_identity_t<T> epsilon, Out<T, Batch, R, N> y,
                         std::type_identity_t<Out<T, Batch, R>> mean, std::type_identity_t<Out<T, Batch, R>> rstd) {
-  using Team = cuda::LayerNormTeam<T, N>;
+  using Team = cuda::LayerNormForwardTeam<T, N>;
   const std::size_t rows = static_cast<std::size_t>(x.batch) * R;
   const cuda::LayerNormForward<T> a{x.data, gamma.data, beta.data, epsilon, y.data, mean.data, rstd.data};
   using Reduce = cuda::BlockReduce<T, cuda::layer_norm_threads>;
@@ -365,7 +370,7 @@ void layer_norm_backward(Cuda& dev, std::type_identity_t<In<T, Batch, R, N>> x, 
                          std::type_identity_t<In<T, Batch, R>> mean, std::type_identity_t<In<T, Batch, R>> rstd,
                          std::type_identity_t<In<T, Batch, R, N>> dy, Into<T, Batch, R, N> dx, Into<T, N> dgamma,
                          Into<T, N> dbeta, Span<T>) {
-  using Team = cuda::LayerNormTeam<T, N>;
+  using Team = cuda::LayerNormBackwardTeam<T, N>;
   const std::size_t rows = static_cast<std::size_t>(x.batch) * R;
   const auto chunks = cuda::LayerNormChunks::of<Team>(rows);
   cuda::Scratch scratch(dev);
@@ -379,7 +384,7 @@ void layer_norm_backward(Cuda& dev, std::type_identity_t<In<T, Batch, R, N>> x, 
   if constexpr (Team::held) {
     if (Team::size == 1 || a.wide())
       cuda::launch(dev, "layer_norm_backward_held", cuda::layer_norm_backward_held<N, T>, {chunks.count},
-                   {Team::threads}, sizeof(cuda::LayerNormShared<T, N>), a, rows, chunks.grain);
+                   {Team::threads}, sizeof(cuda::LayerNormShared<Team>), a, rows, chunks.grain);
     else
       long_rows();
   } else {

@@ -1,5 +1,5 @@
 // Recording steps of a training as CUDA graphs, and what a recorded step is made of besides layers, loss and optimizer.
-//   record(dev, r, batch, steps, body)   body() once for each step while the stream records; nothing runs
+//   record(dev, r, batch, steps, body)   body() for each step while the stream records; nothing runs
 //   begin(dev, r)                        r.host to the device: where the next steps stand, and their learning rates
 //   replay(dev, r, batch, steps)         one launch for all of the steps
 //   finish(dev, r)                       waits; the device's control block in r.host
@@ -62,13 +62,30 @@ __global__ void advance_cursor(Control* control, unsigned batch) {
 
 }  // namespace cuda
 
+/// Runs f() with launches that do nothing, and reserves the scratch memory that it asked for.
+template <class F>
+void measure_scratch(Cuda& dev, F&& f) {
+  CudaState& s = dev.state();
+  struct Measuring {
+    CudaState& s;
+    explicit Measuring(CudaState& state) : s(state) { s.measuring = true, s.scratch_most = 0; }
+    ~Measuring() { s.measuring = false; }
+  };
+  {
+    const Measuring measuring(s);
+    f();
+  }
+  cuda::Scratch::reserve(s, s.scratch_most);
+}
+
 template <class Body>
 void record(Cuda& dev, CudaRecorder& r, int batch, int steps, Body&& body) {
+  measure_scratch(dev, body);
   CudaState& s = dev.state();
   struct Recording {
     CudaState& s;
     Recording(CudaState& state, CudaControl* control) : s(state) {
-      s.cursor = &control->cursor, s.loss_sums = &control->batch_sums, s.scratch_fixed = true;
+      s.cursor = &control->cursor, s.loss_sums = &control->batch_sums, s.scratch_fixed = s.scratch_recorded = true;
     }
     ~Recording() { s.cursor = nullptr, s.loss_sums = nullptr, s.scratch_fixed = false; }
   } recording(s, r.control.data());
@@ -129,22 +146,6 @@ void judge(Cuda& dev, CudaRecorder& r, Span<const T> gradients, double clip_norm
 inline void advance(Cuda& dev, CudaRecorder& r, int batch) {
   cuda::launch(dev, "advance_cursor", cuda::advance_cursor<CudaControl>, {1}, {1}, 0, r.control.data(),
                static_cast<unsigned>(batch));
-}
-
-/// Runs f() with launches that do nothing, and reserves the scratch memory that it asked for.
-template <class F>
-void measure_scratch(Cuda& dev, F&& f) {
-  CudaState& s = dev.state();
-  struct Measuring {
-    CudaState& s;
-    explicit Measuring(CudaState& state) : s(state) { s.measuring = true, s.scratch_most = 0; }
-    ~Measuring() { s.measuring = false; }
-  };
-  {
-    const Measuring measuring(s);
-    f();
-  }
-  cuda::Scratch::reserve(s, s.scratch_most);
 }
 
 }  // namespace tenon::kernels

@@ -21,7 +21,7 @@ inline constexpr unsigned slope_blocks = 512;  // at most, about: four blocks on
 inline constexpr unsigned slope_batch = 4;     // rows whose loads are in flight together
 
 template <class T, int V>
-struct alignas(16) SlopeShared {
+struct alignas(16) SlopeSumsShared {
   T sum[slope_threads][V];
 };
 
@@ -53,7 +53,7 @@ struct Values {
 template <class F, int V, class T>
 __global__ void __launch_bounds__(slope_threads)
     slope_and_sums_panel(T* dy, const T* y, int rows, int cols, int width, int chunk, T* sums, bool add) {
-  auto& shared = shared_memory<SlopeShared<T, V>>();
+  auto& shared = shared_memory<SlopeSumsShared<T, V>>();
   const int across = static_cast<int>(threadIdx.x) % width, down = static_cast<int>(threadIdx.x) / width;
   const int below = static_cast<int>(slope_threads) / width;  // rows at once
   const int col = (static_cast<int>(blockIdx.x) * width + across) * V;
@@ -129,11 +129,12 @@ void slope_and_sums(Cuda& dev, T* dy, const T* y, int rows, int cols, T* sums, b
   const bool parts = sums && plan.chunks > 1;
   T* const to = parts ? scratch.take<T>(std::size_t{plan.most_chunks} * static_cast<std::size_t>(cols)) : sums;
   launch(dev, "slope_and_sums", slope_and_sums_panel<F, V, T>, {plan.panels, plan.chunks}, {slope_threads},
-         sizeof(SlopeShared<T, V>), dy, y, rows, cols, plan.width, plan.chunk, to, add && !parts);
+         sizeof(SlopeSumsShared<T, V>), dy, y, rows, cols, plan.width, plan.chunk, to, add && !parts);
   if (parts) {
     const int chunks = static_cast<int>(plan.chunks);
     launch(dev, "slope_and_sums of chunks", slope_and_sums_panel<Activate<Act{}>, V, T>, {plan.panels}, {slope_threads},
-           sizeof(SlopeShared<T, V>), to, static_cast<const T*>(nullptr), chunks, cols, plan.width, chunks, sums, add);
+           sizeof(SlopeSumsShared<T, V>), to, static_cast<const T*>(nullptr), chunks, cols, plan.width, chunks, sums,
+           add);
   }
 }
 

@@ -13,6 +13,7 @@
 #define __host__
 #define __forceinline__ __attribute__((always_inline)) inline
 #define __launch_bounds__(...)
+#define __grid_constant__
 #define __align__(bytes) alignas(bytes)
 // __shared__, __constant__ and <<< >>> are not there: kernels take shared memory from one function, and are launched by
 // one.
