@@ -2,6 +2,8 @@
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/conv2d.cuh"
 
+#include <algorithm>
+
 #include "cuda/support.hpp"
 #include "tenon/ref/conv2d.hpp"
 
@@ -16,7 +18,8 @@ constexpr Fuse none{}, relu{relu_}, leaky{{Activation::leaky_relu, 1, 4}}, tanh_
     relu_pool2{relu_, true, {2, 2, 2, 2}}, relu_pool3{relu_, true, {3, 3, 3, 3}},
     relu_pool2_first{relu_, true, {2, 2, 2, 2}, true}, leaky_pool23{{Activation::leaky_relu, 1, 4}, true, {2, 3, 2, 3}},
     tanh_pool2{{Activation::tanh}, true, {2, 2, 2, 2}}, gelu_pool2{{Activation::gelu}, true, {2, 2, 2, 2}},
-    relu_pool9{relu_, true, {9, 8, 9, 8}}, relu_pool9_first{relu_, true, {9, 8, 9, 8}, true};
+    relu_pool7{relu_, true, {7, 7, 7, 7}}, relu_pool9{relu_, true, {9, 8, 9, 8}},
+    relu_pool9_first{relu_, true, {9, 8, 9, 8}, true};
 
 template <class T>
 struct Gradient {
@@ -214,6 +217,7 @@ TEST_CASE("cuda: conv2d agrees with the reference for every epilogue") {
   agrees<float, ConvDims{8, 7, 5, 17, 1, three}, relu_pool2_first>();
   agrees<float, ConvDims{5, 11, 10, 7, 1, three}, relu_pool3>();
   agrees<float, ConvDims{3, 8, 13, 9, 1, {}}, leaky_pool23>();
+  agrees<float, ConvDims{8, 14, 15, 16, 1, three}, relu_pool7>(Kind::whole, 2);
   agrees<float, ConvDims{4, 10, 9, 5, 1, {}}, relu_pool9>();  // a window beyond a tile
   agrees<float, ConvDims{4, 10, 17, 5, 1, {}}, relu_pool9_first>();
   agrees<double, ConvDims{3, 5, 7, 17, 1, three}, relu_first>();
@@ -237,6 +241,7 @@ TEST_CASE("cuda: conv2d of whole numbers is exact on tensor cores") {
     agrees<float, ConvDims{8, 7, 5, 40, 1, three}, relu_pool2_first>(Kind::whole, 5);
     agrees<float, ConvDims{32, 14, 14, 64, 1, three}, relu_pool2_first>(Kind::whole, 2);
     agrees<float, ConvDims{16, 8, 8, 32, 1, {3, 3, 2, 2, 1, 1}}, none>(Kind::whole, 5);
+    agrees<float, ConvDims{68, 5, 4, 132, 1, three}, relu>(Kind::whole, 2);  // tiles and a little more
     agrees<float, ConvDims{16, 8, 7, 32, 1, {1, 1, 2, 2}}, none>(Kind::whole, 5);
     agrees<float, ConvDims{24, 5, 5, 96, 2, {3, 3, 1, 1, 2, 2, 2, 2}}, leaky>(Kind::whole, 3);
   }
@@ -282,6 +287,34 @@ TEMPLATE_TEST_CASE("cuda: conv2d gives the same bits for every order of threads 
       return all;
     }));
   }
+}
+
+TEST_CASE("cuda: conv2d wants no more scratch than was measured with the largest batch") {
+  kernels::CudaState& state = cuda().state();
+  const auto check = [&](const Op<float>& o, std::size_t in, std::size_t out, std::size_t weights) {
+    OnDevice<float> x(9 * in, 0.0f), y(9 * out, 0.0f), dy(9 * out, 0.0f), dx(9 * in), w(weights, 0.0f), dw(weights),
+        db(static_cast<std::size_t>(o.d.o)), packed(o.packed);
+    OnDevice<std::uint8_t> places(9 * out, 0);
+    const auto step = [&](int batch) {
+      o.forward(batch, x.data(), w.data(), nullptr, packed.span(), y.data(), places.data());
+      o.backward(batch, x.data(), w.data(), y.data(), places.data(), dy.data(), {dx.data()}, {dw.data()}, {db.data()});
+    };
+    wait(cuda());
+    state.scratch_most = 0;
+    state.measuring = true;
+    step(9);
+    state.measuring = false;
+    const std::size_t bytes = state.scratch_bytes;
+    state.scratch_fixed = true;
+    state.scratch_bytes = std::min(bytes, state.scratch_most);
+    for (int batch = 1; batch <= 9; ++batch) CHECK_NOTHROW(step(batch));
+    state.scratch_fixed = false;
+    state.scratch_bytes = bytes;
+    wait(cuda());
+  };
+  check(op<float, ConvDims{8, 7, 5, 17, 1, three}, relu_pool2_first>(), 7 * 5 * 8, 3 * 2 * 17, 17 * 8 * 9);
+  check(op<float, ConvDims{1, 9, 11, 32, 1, three}, relu_pool2>(), 9 * 11, 4 * 5 * 32, 32 * 9);
+  check(op<float, ConvDims{16, 8, 8, 32, 1, {3, 3, 2, 2, 1, 1}}, none>(), 8 * 8 * 16, 4 * 4 * 32, 32 * 16 * 9);
 }
 
 TEST_CASE("cuda: conv2d passes NaN on, through relu and pool too") {

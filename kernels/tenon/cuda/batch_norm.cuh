@@ -3,7 +3,7 @@
 //   training keeps mean and rstd = 1 / sqrt(var + eps) (C) for the backward, and moves the running statistics by
 //   `momentum`, the variance unbiased.
 // Strategy  a block lies over a tile of channels, neighbouring threads on neighbouring channels, the others on the rows
-//           below. Up to 16 rows a thread (1024 rows of many channels, 4096 of one) a block takes its channels whole, in
+//           below. Up to 16 rows a thread (1024 rows of many channels, 4096 of one) a block takes whole channels, in
 //           one launch; otherwise rows are cut into at most 512 chunks: their moments or sums, these combined by a warp
 //           a channel, and the elements, three launches. Mean and M2 of 8 rows in registers in two passes, merged by
 //           Chan's formula in an order fixed by the shape.
@@ -30,8 +30,8 @@ constexpr int batch_norm_piece(int channels) {
   return channels % Wide<T>::size == 0 ? Wide<T>::size : 1;
 }
 
-/// How blocks lie over rows (rows, channels): `across` threads with a piece each, `down` rows of them; tiles of channels
-/// are blocks in y.
+/// How blocks lie over rows (rows, channels): `across` threads with a piece each, `down` rows of them; a tile
+/// of channels is a block in y.
 struct BatchNormTile {
   std::size_t rows;
   unsigned channels, across, down, tiles;
@@ -58,7 +58,7 @@ struct BatchNormChunks {
   }
 };
 
-/// Where a thread stands: its first channel, and its row among those of the block. Threads that are too many take no row.
+/// Where a thread stands: its first channel, and its row among those of the block. Threads too many take no row.
 template <int Piece>
 struct BatchNormPlace {
   unsigned channel, row;
@@ -73,9 +73,9 @@ struct BatchNormPlace {
   __device__ bool first() const { return live && row == 0; }
 };
 
-// Wide: one access of 16 bytes, or of one T.
+// One access of 16 bytes, or one for each T.
 template <bool Aligned, int Piece, class T>
-__device__ __forceinline__ void load_piece(const T* at, T (&v)[Piece]) {
+__device__ __forceinline__ void batch_norm_load(const T* at, T (&v)[Piece]) {
   if constexpr (Aligned && Piece > 1) {
     const Wide<T> w = load_wide(at);
     for (int k = 0; k < Piece; ++k) v[k] = w.v[k];
@@ -84,7 +84,7 @@ __device__ __forceinline__ void load_piece(const T* at, T (&v)[Piece]) {
   }
 }
 template <bool Aligned, int Piece, class T>
-__device__ __forceinline__ void store_piece(T* at, const T (&v)[Piece]) {
+__device__ __forceinline__ void batch_norm_store(T* at, const T (&v)[Piece]) {
   if constexpr (Aligned && Piece > 1) {
     Wide<T> w;
     for (int k = 0; k < Piece; ++k) w.v[k] = v[k];
@@ -94,25 +94,26 @@ __device__ __forceinline__ void store_piece(T* at, const T (&v)[Piece]) {
   }
 }
 
-__device__ __forceinline__ float square_root(float x) { return sqrtf(x); }
-__device__ __forceinline__ double square_root(double x) { return sqrt(x); }
+__device__ __forceinline__ float batch_norm_root(float x) { return sqrtf(x); }
+__device__ __forceinline__ double batch_norm_root(double x) { return sqrt(x); }
 
 /// What is known of some rows of Piece channels. An odd number of words, so that threads' do not share banks.
 template <class T, int Piece>
-struct Moments {
+struct BatchNormMoments {
   T n, mean[Piece], m2[Piece];
 };
 template <class T, int Piece>
-struct GradientSums {
+struct BatchNormSums {
   T dy[Piece], dy_x[Piece], unused;  // sums of dy and dy (x - mean)
 };
 
 /// Chan's formula. Equal values have M2 0 exactly.
-struct MergeMoments {
+struct BatchNormMergeMoments {
   template <class T, int Piece>
-  __device__ Moments<T, Piece> operator()(const Moments<T, Piece>& a, const Moments<T, Piece>& b) const {
+  __device__ BatchNormMoments<T, Piece> operator()(const BatchNormMoments<T, Piece>& a,
+                                                   const BatchNormMoments<T, Piece>& b) const {
     if (b.n == 0) return a;
-    Moments<T, Piece> r;
+    BatchNormMoments<T, Piece> r;
     r.n = a.n + b.n;
     const T share = b.n / r.n, both = a.n * share;
     for (int k = 0; k < Piece; ++k) {
@@ -123,10 +124,11 @@ struct MergeMoments {
     return r;
   }
 };
-struct AddGradientSums {
+struct BatchNormAddSums {
   template <class T, int Piece>
-  __device__ GradientSums<T, Piece> operator()(const GradientSums<T, Piece>& a, const GradientSums<T, Piece>& b) const {
-    GradientSums<T, Piece> r{};
+  __device__ BatchNormSums<T, Piece> operator()(const BatchNormSums<T, Piece>& a,
+                                                const BatchNormSums<T, Piece>& b) const {
+    BatchNormSums<T, Piece> r{};
     for (int k = 0; k < Piece; ++k) r.dy[k] = a.dy[k] + b.dy[k], r.dy_x[k] = a.dy_x[k] + b.dy_x[k];
     return r;
   }
@@ -157,19 +159,19 @@ struct BatchNormMerge {
 
 /// Of rows begin, begin + down, ... before end; x is that of the thread's channels.
 template <bool Aligned, int Piece, class T>
-__device__ Moments<T, Piece> moments_of_rows(const T* x, std::size_t begin, std::size_t end,
-                                             const BatchNormTile& tile) {
-  Moments<T, Piece> all{};
+__device__ BatchNormMoments<T, Piece> batch_norm_moments_of_rows(const T* x, std::size_t begin, std::size_t end,
+                                                                 const BatchNormTile& tile) {
+  BatchNormMoments<T, Piece> all{};
   const std::size_t channels = tile.channels, down = tile.down;
   for (std::size_t r = begin; r < end; r += batch_norm_rows * down) {
     T v[batch_norm_rows][Piece];
     int n = 0;
     for (int i = 0; i < batch_norm_rows; ++i)
       if (r + i * down < end) {
-        load_piece<Aligned>(x + (r + i * down) * channels, v[i]);
+        batch_norm_load<Aligned>(x + (r + i * down) * channels, v[i]);
         n = i + 1;
       }
-    Moments<T, Piece> some;
+    BatchNormMoments<T, Piece> some;
     some.n = static_cast<T>(n);
     for (int k = 0; k < Piece; ++k) {
       T s = 0, q = 0;  // from the first row on: a mean far from 0 costs no digits
@@ -182,7 +184,7 @@ __device__ Moments<T, Piece> moments_of_rows(const T* x, std::size_t begin, std:
       }
       some.m2[k] = q;
     }
-    all = MergeMoments{}(all, some);
+    all = BatchNormMergeMoments{}(all, some);
   }
   return all;
 }
@@ -194,7 +196,9 @@ struct BatchNormState {
   T *running_mean, *running_var, *mean, *rstd;
   const CudaCursor* cursor;
 
-  __device__ T scale(T m2, std::size_t rows) const { return T(1) / square_root(m2 / static_cast<T>(rows) + epsilon); }
+  __device__ T scale(T m2, std::size_t rows) const {
+    return T(1) / batch_norm_root(m2 / static_cast<T>(rows) + epsilon);
+  }
   __device__ void keep(unsigned c, T mu, T m2, std::size_t rows) const {
     mean[c] = mu;
     rstd[c] = scale(m2, rows);
@@ -214,7 +218,7 @@ struct BatchNormFactors {
 
 /// y = (x - mean) scale + shift, for Piece channels.
 template <class T, int Piece>
-struct Normalise {
+struct BatchNormOutput {
   T mean[Piece], scale[Piece], shift[Piece];
 
   __device__ void set(int k, T mu, T rstd, const T* gamma, const T* beta, unsigned c) {
@@ -228,27 +232,27 @@ struct Normalise {
     for (std::size_t r = begin; r < end; r += batch_norm_rows * down) {
       T v[batch_norm_rows][Piece];
       for (int i = 0; i < batch_norm_rows; ++i)
-        if (r + i * down < end) load_piece<Aligned>(x + (r + i * down) * channels, v[i]);
+        if (r + i * down < end) batch_norm_load<Aligned>(x + (r + i * down) * channels, v[i]);
       for (int i = 0; i < batch_norm_rows; ++i) {
         for (int k = 0; k < Piece; ++k) v[i][k] = (v[i][k] - mean[k]) * scale[k] + shift[k];
-        if (r + i * down < end) store_piece<Aligned>(y + (r + i * down) * channels, v[i]);
+        if (r + i * down < end) batch_norm_store<Aligned>(y + (r + i * down) * channels, v[i]);
       }
     }
   }
 };
 
-// --- forward -----------------------------------------------------------------------------------------------------------
+// --- forward ---------------------------------------------------------------------------------------------------------
 
 template <bool Aligned, int Piece, class T>
 __global__ void __launch_bounds__(batch_norm_threads)
     batch_norm_whole(const T* x, BatchNormTile tile, BatchNormState<T> state, const T* gamma, const T* beta, T* y) {
-  auto& merge = shared_memory<BatchNormMerge<Moments<T, Piece>>>();
+  auto& merge = shared_memory<BatchNormMerge<BatchNormMoments<T, Piece>>>();
   const BatchNormPlace<Piece> at(tile);
-  Moments<T, Piece> m{};
-  if (at.live) m = moments_of_rows<Aligned, Piece>(x + at.channel, at.row, tile.rows, tile);
-  m = merge(m, tile, MergeMoments{});
+  BatchNormMoments<T, Piece> m{};
+  if (at.live) m = batch_norm_moments_of_rows<Aligned, Piece>(x + at.channel, at.row, tile.rows, tile);
+  m = merge(m, tile, BatchNormMergeMoments{});
   if (!at.live) return;
-  Normalise<T, Piece> f;
+  BatchNormOutput<T, Piece> f;
   for (int k = 0; k < Piece; ++k) {
     if (at.row == 0) state.keep(at.channel + k, m.mean[k], m.m2[k], tile.rows);
     f.set(k, m.mean[k], state.scale(m.m2[k], tile.rows), gamma, beta, at.channel + k);
@@ -259,13 +263,13 @@ __global__ void __launch_bounds__(batch_norm_threads)
 // of_chunk (C, chunks)
 template <bool Aligned, int Piece, class T>
 __global__ void __launch_bounds__(batch_norm_threads)
-    batch_norm_moments(const T* x, BatchNormTile tile, std::size_t grain, Moments<T, 1>* of_chunk) {
-  auto& merge = shared_memory<BatchNormMerge<Moments<T, Piece>>>();
+    batch_norm_moments(const T* x, BatchNormTile tile, std::size_t grain, BatchNormMoments<T, 1>* of_chunk) {
+  auto& merge = shared_memory<BatchNormMerge<BatchNormMoments<T, Piece>>>();
   const BatchNormPlace<Piece> at(tile);
   const std::size_t begin = blockIdx.x * grain, end = tile.rows - begin < grain ? tile.rows : begin + grain;
-  Moments<T, Piece> m{};
-  if (at.live) m = moments_of_rows<Aligned, Piece>(x + at.channel, begin + at.row, end, tile);
-  m = merge(m, tile, MergeMoments{});
+  BatchNormMoments<T, Piece> m{};
+  if (at.live) m = batch_norm_moments_of_rows<Aligned, Piece>(x + at.channel, begin + at.row, end, tile);
+  m = merge(m, tile, BatchNormMergeMoments{});
   if (at.first())
     for (int k = 0; k < Piece; ++k)
       of_chunk[static_cast<std::size_t>(at.channel + k) * gridDim.x + blockIdx.x] = {m.n, {m.mean[k]}, {m.m2[k]}};
@@ -274,18 +278,18 @@ __global__ void __launch_bounds__(batch_norm_threads)
 // A warp a channel.
 template <class T>
 __global__ void __launch_bounds__(batch_norm_threads)
-    batch_norm_combine(const Moments<T, 1>* of_chunk, unsigned chunks, std::size_t rows, unsigned channels,
+    batch_norm_combine(const BatchNormMoments<T, 1>* of_chunk, unsigned chunks, std::size_t rows, unsigned channels,
                        BatchNormState<T> state) {
   const unsigned c = blockIdx.x * (batch_norm_threads / warp_size) + warp();
   if (c >= channels) return;
-  const MergeMoments merge{};
-  Moments<T, 1> m{};
+  const BatchNormMergeMoments merge{};
+  BatchNormMoments<T, 1> m{};
   for (unsigned k = lane(); k < chunks; k += warp_size)
     m = merge(m, of_chunk[static_cast<std::size_t>(c) * chunks + k]);
   for (unsigned by = warp_size / 2; by > 0; by /= 2)
-    m = merge(m, Moments<T, 1>{__shfl_down_sync(all_lanes, m.n, by),
-                               {__shfl_down_sync(all_lanes, m.mean[0], by)},
-                               {__shfl_down_sync(all_lanes, m.m2[0], by)}});
+    m = merge(m, BatchNormMoments<T, 1>{__shfl_down_sync(all_lanes, m.n, by),
+                                        {__shfl_down_sync(all_lanes, m.mean[0], by)},
+                                        {__shfl_down_sync(all_lanes, m.m2[0], by)}});
   if (lane() == 0) state.keep(c, m.mean[0], m.m2[0], rows);
 }
 
@@ -294,10 +298,10 @@ __global__ void __launch_bounds__(batch_norm_threads)
     batch_norm_normalise(const T* x, BatchNormTile tile, BatchNormFactors<T> f, T* y) {
   const BatchNormPlace<Piece> at(tile);
   if (!at.live) return;
-  Normalise<T, Piece> by;
+  BatchNormOutput<T, Piece> by;
   for (int k = 0; k < Piece; ++k) {
     const unsigned c = at.channel + k;
-    by.set(k, f.mean[c], f.rstd ? f.rstd[c] : T(1) / square_root(f.var[c] + f.epsilon), f.gamma, f.beta, c);
+    by.set(k, f.mean[c], f.rstd ? f.rstd[c] : T(1) / batch_norm_root(f.var[c] + f.epsilon), f.gamma, f.beta, c);
   }
   const std::size_t grain = batch_norm_rows * tile.down, begin = blockIdx.x * grain;
   const std::size_t end = tile.rows - begin < grain ? tile.rows : begin + grain;
@@ -314,7 +318,7 @@ void batch_norm_normalise_all(const Cuda& dev, const T* x, const BatchNormTile& 
          tile, f, y);
 }
 
-// --- backward ----------------------------------------------------------------------------------------------------------
+// --- backward --------------------------------------------------------------------------------------------------------
 
 /// The backward's arrays: (rows, C), or (C), of which those of gradients may be null.
 template <class T>
@@ -332,9 +336,10 @@ struct BatchNormGradients {
 
 /// Of rows begin, begin + down, ... before end, of Piece channels from c on.
 template <bool Aligned, int Piece, class T>
-__device__ GradientSums<T, Piece> gradient_sums_of_rows(const BatchNormGradients<T>& g, unsigned c, std::size_t begin,
-                                                        std::size_t end, const BatchNormTile& tile) {
-  GradientSums<T, Piece> all{};
+__device__ BatchNormSums<T, Piece> batch_norm_sums_of_rows(const BatchNormGradients<T>& g, unsigned c,
+                                                           std::size_t begin, std::size_t end,
+                                                           const BatchNormTile& tile) {
+  BatchNormSums<T, Piece> all{};
   T mean[Piece];
   for (int k = 0; k < Piece; ++k) mean[k] = g.mean[c + k];
   const std::size_t channels = tile.channels, down = tile.down;
@@ -343,8 +348,8 @@ __device__ GradientSums<T, Piece> gradient_sums_of_rows(const BatchNormGradients
     T x[held][Piece], dy[held][Piece];
     for (int i = 0; i < held; ++i)
       if (r + i * down < end) {
-        load_piece<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
-        load_piece<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
+        batch_norm_load<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
+        batch_norm_load<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
       }
     for (int i = 0; i < held; ++i)
       if (r + i * down < end)
@@ -358,7 +363,7 @@ __device__ GradientSums<T, Piece> gradient_sums_of_rows(const BatchNormGradients
 
 /// dx = dy scale + (x - mean) by_x + constant, which is gamma rstd (dy - dbeta / n - xhat dgamma / n).
 template <class T, int Piece>
-struct InputGradient {
+struct BatchNormInputGradient {
   T mean[Piece], scale[Piece], by_x[Piece], constant[Piece];
 
   __device__ void set(int k, const BatchNormGradients<T>& g, unsigned c, std::size_t rows, T sum_dy, T sum_dy_x) {
@@ -377,17 +382,17 @@ struct InputGradient {
       T x[held][Piece], dy[held][Piece];
       for (int i = 0; i < held; ++i)
         if (r + i * down < end) {
-          load_piece<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
-          load_piece<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
+          batch_norm_load<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
+          batch_norm_load<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
         }
       for (int i = 0; i < held; ++i)
         if (r + i * down < end) {
           T* const dx = g.dx + (r + i * down) * channels + c;
           T old[Piece] = {};
-          if (g.add_dx) load_piece<Aligned>(dx, old);
+          if (g.add_dx) batch_norm_load<Aligned>(dx, old);
           for (int k = 0; k < Piece; ++k)
             dy[i][k] = old[k] + (dy[i][k] * scale[k] + ((x[i][k] - mean[k]) * by_x[k] + constant[k]));
-          store_piece<Aligned>(dx, dy[i]);
+          batch_norm_store<Aligned>(dx, dy[i]);
         }
     }
   }
@@ -396,35 +401,36 @@ struct InputGradient {
 template <bool Aligned, int Piece, class T>
 __global__ void __launch_bounds__(batch_norm_threads)
     batch_norm_backward_whole(BatchNormGradients<T> g, BatchNormTile tile) {
-  auto& merge = shared_memory<BatchNormMerge<GradientSums<T, Piece>>>();
+  auto& merge = shared_memory<BatchNormMerge<BatchNormSums<T, Piece>>>();
   const BatchNormPlace<Piece> at(tile);
-  GradientSums<T, Piece> s{};
-  if (at.live) s = gradient_sums_of_rows<Aligned, Piece>(g, at.channel, at.row, tile.rows, tile);
-  s = merge(s, tile, AddGradientSums{});
+  BatchNormSums<T, Piece> s{};
+  if (at.live) s = batch_norm_sums_of_rows<Aligned, Piece>(g, at.channel, at.row, tile.rows, tile);
+  s = merge(s, tile, BatchNormAddSums{});
   if (at.first())
     for (int k = 0; k < Piece; ++k) g.keep(at.channel + k, s.dy[k], s.dy_x[k]);
   if (!at.live || !g.dx) return;
-  InputGradient<T, Piece> f;
+  BatchNormInputGradient<T, Piece> f;
   for (int k = 0; k < Piece; ++k) f.set(k, g, at.channel + k, tile.rows, s.dy[k], s.dy_x[k]);
   f.template rows<Aligned>(g, at.channel, at.row, tile.rows, tile);
 }
 
 /// Sums of dy and of dy (x - mean).
 template <class T>
-struct alignas(2 * sizeof(T)) TwoSums {
+struct alignas(2 * sizeof(T)) BatchNormTwoSums {
   T dy, dy_x;
 };
 
 // of_chunk (C, chunks)
 template <bool Aligned, int Piece, class T>
 __global__ void __launch_bounds__(batch_norm_threads)
-    batch_norm_gradient_sums(BatchNormGradients<T> g, BatchNormTile tile, std::size_t grain, TwoSums<T>* of_chunk) {
-  auto& merge = shared_memory<BatchNormMerge<GradientSums<T, Piece>>>();
+    batch_norm_gradient_sums(BatchNormGradients<T> g, BatchNormTile tile, std::size_t grain,
+                             BatchNormTwoSums<T>* of_chunk) {
+  auto& merge = shared_memory<BatchNormMerge<BatchNormSums<T, Piece>>>();
   const BatchNormPlace<Piece> at(tile);
   const std::size_t begin = blockIdx.x * grain, end = tile.rows - begin < grain ? tile.rows : begin + grain;
-  GradientSums<T, Piece> s{};
-  if (at.live) s = gradient_sums_of_rows<Aligned, Piece>(g, at.channel, begin + at.row, end, tile);
-  s = merge(s, tile, AddGradientSums{});
+  BatchNormSums<T, Piece> s{};
+  if (at.live) s = batch_norm_sums_of_rows<Aligned, Piece>(g, at.channel, begin + at.row, end, tile);
+  s = merge(s, tile, BatchNormAddSums{});
   if (at.first())
     for (int k = 0; k < Piece; ++k)
       of_chunk[static_cast<std::size_t>(at.channel + k) * gridDim.x + blockIdx.x] = {s.dy[k], s.dy_x[k]};
@@ -433,13 +439,13 @@ __global__ void __launch_bounds__(batch_norm_threads)
 // A warp a channel; sums (C).
 template <class T>
 __global__ void __launch_bounds__(batch_norm_threads)
-    batch_norm_gradient_combine(const TwoSums<T>* of_chunk, unsigned chunks, unsigned channels, BatchNormGradients<T> g,
-                                TwoSums<T>* sums) {
+    batch_norm_gradient_combine(const BatchNormTwoSums<T>* of_chunk, unsigned chunks, unsigned channels,
+                                BatchNormGradients<T> g, BatchNormTwoSums<T>* sums) {
   const unsigned c = blockIdx.x * (batch_norm_threads / warp_size) + warp();
   if (c >= channels) return;
   T dy = 0, dy_x = 0;
   for (unsigned k = lane(); k < chunks; k += warp_size) {
-    const TwoSums<T> s = of_chunk[static_cast<std::size_t>(c) * chunks + k];
+    const BatchNormTwoSums<T> s = of_chunk[static_cast<std::size_t>(c) * chunks + k];
     dy += s.dy;
     dy_x += s.dy_x;
   }
@@ -452,12 +458,12 @@ __global__ void __launch_bounds__(batch_norm_threads)
 
 template <bool Aligned, int Piece, class T>
 __global__ void __launch_bounds__(batch_norm_threads)
-    batch_norm_input_gradient(BatchNormGradients<T> g, BatchNormTile tile, const TwoSums<T>* sums) {
+    batch_norm_input_gradient(BatchNormGradients<T> g, BatchNormTile tile, const BatchNormTwoSums<T>* sums) {
   const BatchNormPlace<Piece> at(tile);
   if (!at.live) return;
-  InputGradient<T, Piece> f;
+  BatchNormInputGradient<T, Piece> f;
   for (int k = 0; k < Piece; ++k) {
-    const TwoSums<T> s = sums[at.channel + k];
+    const BatchNormTwoSums<T> s = sums[at.channel + k];
     f.set(k, g, at.channel + k, tile.rows, s.dy, s.dy_x);
   }
   const std::size_t grain = batch_norm_rows * tile.down, begin = blockIdx.x * grain;
@@ -465,7 +471,7 @@ __global__ void __launch_bounds__(batch_norm_threads)
   f.template rows<Aligned>(g, at.channel, begin + at.row, end, tile);
 }
 
-// --- one launch, or three ----------------------------------------------------------------------------------------------
+// --- one launch, or three --------------------------------------------------------------------------------------------
 
 /// The tile of blocks that take their channels whole: lines of 64 bytes, so that there are many blocks.
 template <int Piece, class T>
@@ -480,7 +486,7 @@ inline bool batch_norm_is_whole(const BatchNormTile& tile) {
 template <int Piece, class T>
 void batch_norm_training(const Cuda& dev, const T* x, std::size_t rows, int channels, const BatchNormState<T>& state,
                          const T* gamma, const T* beta, T* y) {
-  constexpr std::size_t shared = sizeof(BatchNormMerge<Moments<T, Piece>>);
+  constexpr std::size_t shared = sizeof(BatchNormMerge<BatchNormMoments<T, Piece>>);
   const BatchNormTile whole = batch_norm_whole_tile<Piece, T>(rows, channels), tile(rows, channels, Piece, warp_size);
   if (batch_norm_is_whole(whole)) {
     launch(dev, "batch_norm_whole",
@@ -491,8 +497,8 @@ void batch_norm_training(const Cuda& dev, const T* x, std::size_t rows, int chan
   }
   const BatchNormChunks chunks(tile);
   Scratch scratch(dev);
-  Moments<T, 1>* const of_chunk =
-      scratch.take<Moments<T, 1>>(std::size_t{chunks.capacity} * static_cast<std::size_t>(channels));
+  BatchNormMoments<T, 1>* const of_chunk =
+      scratch.take<BatchNormMoments<T, 1>>(std::size_t{chunks.capacity} * static_cast<std::size_t>(channels));
   launch(dev, "batch_norm_moments",
          is_wide_aligned(x) ? batch_norm_moments<true, Piece, T> : batch_norm_moments<Piece == 1, Piece, T>,
          {chunks.count, tile.tiles}, {batch_norm_threads}, shared, x, tile, chunks.grain, of_chunk);
@@ -504,7 +510,7 @@ void batch_norm_training(const Cuda& dev, const T* x, std::size_t rows, int chan
 
 template <int Piece, class T>
 void batch_norm_gradients(const Cuda& dev, const BatchNormGradients<T>& g, std::size_t rows, int channels) {
-  constexpr std::size_t shared = sizeof(BatchNormMerge<GradientSums<T, Piece>>);
+  constexpr std::size_t shared = sizeof(BatchNormMerge<BatchNormSums<T, Piece>>);
   const BatchNormTile whole = batch_norm_whole_tile<Piece, T>(rows, channels), tile(rows, channels, Piece, warp_size);
   const bool aligned = g.wide();
   if (batch_norm_is_whole(whole)) {
@@ -516,8 +522,8 @@ void batch_norm_gradients(const Cuda& dev, const BatchNormGradients<T>& g, std::
   const BatchNormChunks chunks(tile);
   Scratch scratch(dev);
   const std::size_t width = static_cast<std::size_t>(channels);
-  TwoSums<T>* const of_chunk = scratch.take<TwoSums<T>>(chunks.capacity * width);
-  TwoSums<T>* const sums = scratch.take<TwoSums<T>>(width);
+  BatchNormTwoSums<T>* const of_chunk = scratch.take<BatchNormTwoSums<T>>(chunks.capacity * width);
+  BatchNormTwoSums<T>* const sums = scratch.take<BatchNormTwoSums<T>>(width);
   launch(dev, "batch_norm_gradient_sums",
          aligned ? batch_norm_gradient_sums<true, Piece, T> : batch_norm_gradient_sums<Piece == 1, Piece, T>,
          {chunks.count, tile.tiles}, {batch_norm_threads}, shared, g, tile, chunks.grain, of_chunk);

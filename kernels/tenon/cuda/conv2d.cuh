@@ -1,11 +1,11 @@
 // Conv2d: y = order(max_pool(f(conv(x, w) + b))), and its gradients; f, pool and order are the epilogue's.
-//   x (B, H, W, C)   w (O, C / groups, kh, kw)   b (O) or null   ->   y (B, H', W', O), or (B, O, H', W') channels-first
-//   argmax (B, H', W', O), channels-last whatever the order of y: row * pool.kw + column of the maximum; null: not wanted
+//   x (B, H, W, C)   w (O, C / groups, kh, kw)   b (O) or null  ->  y (B, H', W', O), or (B, O, H', W')
+//   argmax (B, H', W', O), channels-last whatever the order of y: row * pool.kw + column of the maximum; null: unwanted
 //   dx (B, H, W, C)   dw (O, C / groups, kh, kw)   db (O), from dy as y lies; dy is written over
 // Strategy  products of matrices that are fetched by address: conv2d_forward.cuh and conv2d_backward.cuh. Images of few
 //           channels: conv2d_direct.cuh. Weights are packed once a step to (O, kh, kw, C / groups).
-// Cost      2 B oh ow O K operations each, K = kh kw C / groups. Scratch of backward: the weights turned, up to 4 MiB of
-//           partial sums, dy once more where y is channels-first.
+// Cost      2 B oh ow O K operations each, K = kh kw C / groups. Scratch of backward: the weights turned, up to about
+//           5 MiB of partial sums, dy once more where y is channels-first.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -35,19 +35,9 @@ struct ConvOf {
   using Source = std::conditional_t<F.pooled, PooledGradient<pool.kh, pool.kw>, DenseGradient>;
 };
 
-struct TurnedWeights {
-  static constexpr bool value = true;
-};
-struct PlainWeights {
-  static constexpr bool value = false;
-};
-
-template <class Turned, class T>
-void conv_pack(const Cuda& dev, const ConvDims& d, const T* w, T* packed) {
-  const int cg = d.c / d.groups, og = d.o / d.groups, taps = d.window.kh * d.window.kw;
-  launch(dev, "conv2d_pack", conv2d_pack<T, Turned>,
-         {blocks_for(static_cast<std::size_t>(d.o) * static_cast<std::size_t>(cg * taps), 256)}, {256}, 0, w, d.o, og,
-         cg, taps, packed);
+template <class T>
+void conv_pack(const Cuda& dev, const ConvWeights<T>& p) {
+  launch(dev, "conv2d_pack", conv2d_pack<T>, {blocks_for(p.size(), 256)}, {256}, 0, p);
 }
 
 /// y = order(pool(f(conv(x) + bias))) by tiles.
@@ -111,7 +101,7 @@ void conv_input_gradient(const Cuda& dev, Scratch& scratch, int batch, const T* 
 template <class T, ConvDims D, int O, int CG, int KH, int KW>
 void conv2d_prepare(Cuda& dev, Conv<D>, In<T, O, CG, KH, KW> w, Span<T> packed) {
   static_assert(conv2d_packed(D) >= std::size_t{O} * CG * KH * KW, "tenon: the plan has too little room for weights");
-  cuda::conv_pack<cuda::PlainWeights>(dev, D, w.data, packed.data);
+  cuda::conv_pack<T>(dev, {w.data, D.o, D.o / D.groups, CG, KH * KW, false, packed.data});
 }
 
 template <class T, ConvDims D, Fuse F, int... Y>
@@ -187,17 +177,20 @@ void conv2d_backward(Cuda& dev, Conv<D>, std::type_identity_t<In<T, Batch, D.h, 
 
   if constexpr (!Direct::gradient_fits)
     if (dw) dw_parts = cuda::conv_weight_gradient<D, F>(dev, scratch, dy.batch, x.data, g, argmax.data, partial);
-  if (dw || db)
-    cuda::launch(dev, "conv2d_combine", cuda::conv2d_combine<T>,
-                 {cuda::blocks_for((dw ? weights : 0) + (db ? weights / Sizes::depth : 0), cuda::combine_across)},
+  const cuda::ConvWeights<T> turning{
+      w.data, D.o, Sizes::og, CG, Sizes::taps, true, dx ? scratch.take<T>(weights) : nullptr};
+  if (dw || db) {
+    const std::size_t values = (dw ? weights : 0) + (db ? weights / Sizes::depth : 0);
+    const unsigned blocks = cuda::blocks_for(values, cuda::combine_across),
+                   more = dx ? cuda::blocks_for(weights, cuda::combine_across * cuda::combine_down) : 0;
+    cuda::launch(dev, "conv2d_combine", cuda::conv2d_combine<T>, {blocks + more},
                  {cuda::combine_across, cuda::combine_down}, sizeof(cuda::CombineShared<T>),
                  cuda::ConvCombine<T>{partial, sums, dw_parts, db_parts, D.o, CG, Sizes::taps, dw.data, db.data, dw.add,
-                                      db.add});
-  if (dx) {
-    T* const turned = scratch.take<T>(weights);
-    cuda::conv_pack<cuda::TurnedWeights>(dev, D, w.data, turned);
-    cuda::conv_input_gradient<D, F>(dev, scratch, dy.batch, g, argmax.data, turned, dx.data, dx.add);
+                                      db.add, blocks, turning});
+  } else if (dx) {
+    cuda::conv_pack(dev, turning);
   }
+  if (dx) cuda::conv_input_gradient<D, F>(dev, scratch, dy.batch, g, argmax.data, turning.packed, dx.data, dx.add);
 }
 
 }  // namespace tenon::kernels

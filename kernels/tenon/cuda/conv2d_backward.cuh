@@ -2,12 +2,12 @@
 //   conv2d_slope      dy, y -> g (pixels of y, O), channels-last: dy times the slope; the column sums of parts of it
 //   conv2d_columns    C (K, O / groups) = A (K, pixels) B (pixels, O / groups) for each group and part of the pixels
 //   conv2d_combine    the parts' sums, added in order -> dw, db
-// Strategy  a block owns 64 x up to 64 sums over a part of the pixels. The addresses of a stage's pixels are found by one
-//           thread each, a stage before. Of a pooled gradient nothing is written in full: values are put where their
-//           maxima were as they enter shared memory. dx is conv2d_rows of conv2d_forward.cuh with the weights turned.
+// Strategy  a block owns 64 x up to 64 sums over a part of the pixels. The addresses of a stage's pixels are found by
+//           one thread each, a stage before. Of a pooled gradient nothing is written in full: values are put where
+//           their maxima were as they enter shared memory. dx is conv2d_rows of conv2d_forward.cuh, the weights turned.
 // Fits      every shape. As many parts as make 264 blocks (two for each multiprocessor of the largest GPUs), of 256
 //           pixels at least.
-// Cost      2 pixels O K operations, as filled up as the tiles are; up to 264 x 4096 partial sums, written and read once.
+// Cost      2 pixels O K operations, as filled up as the tiles are; 264 x 4096 partial sums or so, written and read.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -29,7 +29,7 @@ constexpr ConvParts conv_parts(std::size_t n, int most, std::size_t least) {
   return {each, static_cast<int>((n + each - 1) / each)};
 }
 
-// --- what comes back through the activation -----------------------------------------------------------------------------
+// --- what comes back through the activation --------------------------------------------------------------------------
 
 inline constexpr int conv_slope_threads = 256;
 
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(conv_slope_threads) conv2d_slope_turn(ConvSlop
   if (p.sums) conv_slope_sums(s, sum, 32, o0 + across, p.sums, p.o);
 }
 
-// --- the gradient of the weights ----------------------------------------------------------------------------------------
+// --- the gradient of the weights -------------------------------------------------------------------------------------
 
 template <class T>
 struct ConvGradient {
@@ -275,7 +275,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T
   }
 }
 
-// --- the parts' sums ------------------------------------------------------------------------------------------------------
+// --- the parts' sums -------------------------------------------------------------------------------------------------
 
 template <class T>
 struct ConvCombine {
@@ -284,6 +284,8 @@ struct ConvCombine {
   int o, cg, taps;
   T *dw, *db;
   bool add_dw, add_db;
+  unsigned blocks;         // that add; those behind them turn weights, which is one launch less
+  ConvWeights<T> weights;  // to be turned, if any are
 };
 
 inline constexpr unsigned combine_across = 32, combine_down = 8;
@@ -298,6 +300,12 @@ template <class T>
 __global__ void __launch_bounds__(combine_across* combine_down) conv2d_combine(ConvCombine<T> p) {
   auto& s = shared_memory<CombineShared<T>>();
   const unsigned across = threadIdx.x, down = threadIdx.y;
+  if (blockIdx.x >= p.blocks) {
+    const std::size_t i =
+        (static_cast<std::size_t>(blockIdx.x - p.blocks) * combine_down + down) * combine_across + across;
+    if (i < p.weights.size()) p.weights.pack(i);
+    return;
+  }
   const std::size_t size = p.dw_parts ? static_cast<std::size_t>(p.taps * p.cg) * static_cast<std::size_t>(p.o) : 0;
   const std::size_t e = static_cast<std::size_t>(blockIdx.x) * combine_across + across;
   const bool of_weights = e < size, live = of_weights || (p.db_parts && e - size < static_cast<std::size_t>(p.o));
@@ -323,7 +331,7 @@ __global__ void __launch_bounds__(combine_across* combine_down) conv2d_combine(C
   }
 }
 
-// --- launches -------------------------------------------------------------------------------------------------------------
+// --- launches --------------------------------------------------------------------------------------------------------
 
 /// Columns of a tile of the weights' gradient.
 template <int OG>

@@ -1,12 +1,13 @@
 // A network's first convolution, whose images have few channels: its sizes are constants.
 //   conv2d_direct            x (B, H, W, C), packed w -> y, argmax
 //   conv2d_direct_gradient   x, y, argmax, dy -> parts of dw (K, O) and db (O); after a pool alone
-// Strategy  forward: a thread owns a window of the pool, or four pixels, of 8 channels, and has what they read of the image
-//           in registers; the result before the pool is written nowhere. Gradient: a lane owns a channel and its K sums,
-//           and goes through the maxima alone, which are one pixel of a window; a block has an image in shared memory.
-// Fits      one group, K = kh kw C up to 32, patches up to 64 values, windows of a pool up to 9 pixels; the gradient images
-//           up to 40 KiB with their padding.
-// Cost      forward 2 B oh ow O K operations; gradient 2 B OH' OW' O K, and 9 bytes of dy, y and argmax for each K of them.
+// Strategy  forward: a thread owns a window of the pool, or four pixels, of 8 channels, and has what they read of the
+//           image in registers; the result before the pool is written nowhere. Gradient: a lane owns a channel and
+//           its K sums, and goes through the maxima alone, one pixel of a window each; a block has an image in shared
+//           memory.
+// Fits      one group, K = kh kw C up to 32, patches up to 64 values, windows of a pool up to 9 pixels; the gradient
+//           images up to 10240 values with their padding.
+// Cost      forward 2 B oh ow O K operations; gradient 2 B OH' OW' O K, and 9 bytes of dy, y and argmax for 2 K.
 // SPDX-License-Identifier: MIT
 #pragma once
 

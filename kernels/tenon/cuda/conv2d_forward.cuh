@@ -94,16 +94,28 @@ struct RowsShared {
   ConvTarget target[Tile::rows];
 };
 
-template <class T, class Turned>
-__global__ void conv2d_pack(const T* w, int o, int og, int cg, int taps, T* packed) {
-  const std::size_t i = global_thread(), n = static_cast<std::size_t>(o) * static_cast<std::size_t>(cg * taps);
-  if (i >= n) return;
-  const std::size_t inner = static_cast<std::size_t>(Turned::value ? og : cg);
-  const std::size_t row = i / inner / static_cast<std::size_t>(taps), tap = i / inner % static_cast<std::size_t>(taps),
-                    k = i % inner;
-  const std::size_t of_group = static_cast<std::size_t>(cg);
-  const std::size_t out = Turned::value ? row / of_group * inner + k : row, in = Turned::value ? row % of_group : k;
-  packed[i] = w[(out * of_group + in) * static_cast<std::size_t>(taps) + tap];
+/// Weights (o, cg, taps) to be put elsewhere: packed is (o, taps, cg); turned is (groups, cg, taps, og).
+template <class T>
+struct ConvWeights {
+  const T* w;
+  int o, og, cg, taps;
+  bool is_turned;
+  T* packed;
+
+  TENON_HD std::size_t size() const { return static_cast<std::size_t>(o) * static_cast<std::size_t>(cg * taps); }
+  __device__ __forceinline__ void pack(std::size_t i) const {
+    const std::size_t inner = static_cast<std::size_t>(is_turned ? og : cg), rows = static_cast<std::size_t>(taps),
+                      in_group = static_cast<std::size_t>(cg);
+    const std::size_t row = i / inner / rows, tap = i / inner % rows, k = i % inner;
+    const std::size_t out = is_turned ? row / in_group * inner + k : row, in = is_turned ? row % in_group : k;
+    packed[i] = w[(out * in_group + in) * rows + tap];
+  }
+};
+
+template <class T>
+__global__ void conv2d_pack(ConvWeights<T> p) {
+  const std::size_t i = global_thread();
+  if (i < p.size()) p.pack(i);
 }
 
 template <class T, CudaMath M, int Columns, bool Vec, class Source, class F>

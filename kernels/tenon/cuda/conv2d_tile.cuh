@@ -2,11 +2,11 @@
 //   RowsTile   A (rows, K), B (columns, K), k side by side: a forward convolution, and the gradient of x
 //   ColumnsTile   A (K, rows), B (K, columns): the gradient of the weights, whose K are pixels
 //   step(a, b)   one stage; each(f)   f(row, column, sum) for the sums of this thread
-// Strategy  fp32: 8 x 4 sums a thread, read as 16 bytes. tf32 and bf16: 1024 sums a warp by tensor cores, values rounded
-//           as they are read. Which k a lane takes for which of an instruction's is free, as long as A and B agree:
-//           they are chosen so that reads are wide (rows) or free of bank conflicts (columns).
-// Fits      tiles of 4096 sums: 64 x 64, 128 x 32, 256 x 16 (rows); 64 x 64, 64 x 32, 64 x 16 (columns; the block's warps
-//           then share out the pixels, and have 1, 2 or 4 sums of each place).
+// Strategy  fp32: 8 x 4 sums a thread, read as 16 bytes. tf32 and bf16: 1024 sums a warp by tensor cores, values
+//           rounded as they are read. Which k a lane takes for which of an instruction's is free, as long as A and B
+//           agree: they are chosen so that reads are wide (rows) or free of bank conflicts (columns).
+// Fits      tiles of 4096 sums: 64 x 64, 128 x 32, 256 x 16 (rows); 64 x 64, 64 x 32, 64 x 16 (columns; the block's
+//           warps then share out the pixels, and have 1, 2 or 4 sums of each place).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -207,7 +207,7 @@ struct ColumnsTile<float, M, Columns> {
   }
 };
 
-// --- filling a stage ---------------------------------------------------------------------------------------------------
+// --- filling a stage -------------------------------------------------------------------------------------------------
 
 /// Copies 16 bytes (Vec) or one value to shared memory, zeros if not `live`; done when copy_async_wait says so.
 template <bool Vec, class T>

@@ -1,6 +1,6 @@
 // Layer normalisation over the last dimension, as torch.nn.LayerNorm(N).
 //   x (B, R, N), gamma, beta (N) -> y (B, R, N), keeps mean and rstd (B, R); gamma and beta may be null (1 and 0)
-// Strategy  a team of threads owns a row and keeps it in registers, nothing is read twice: 1 to 32 lanes of a warp up to
+// Strategy  a team of threads owns a row, keeps it in registers and reads nothing twice: 1 to 32 lanes of a warp up to
 //           1024 floats, a block up to 8192; in the backward, which keeps four numbers a column, 512 and 4096. Longer
 //           rows, and those that are not aligned though N would allow 16 bytes an access, are read again for each pass,
 //           by a block. The backward's teams walk down a chunk of rows and sum its share of dgamma and dbeta; a second
@@ -63,10 +63,10 @@ struct LayerNormChunks {
   }
 };
 
-__device__ __forceinline__ float reciprocal_deviation(float variance, float epsilon) {
+__device__ __forceinline__ float layer_norm_scale(float variance, float epsilon) {
   return 1 / sqrtf(variance + epsilon);
 }
-__device__ __forceinline__ double reciprocal_deviation(double variance, double epsilon) {
+__device__ __forceinline__ double layer_norm_scale(double variance, double epsilon) {
   return 1 / sqrt(variance + epsilon);
 }
 
@@ -86,7 +86,8 @@ struct LayerNormForward {
   }
 };
 
-/// x, dy, dx (rows, N), gamma (N), mean, rstd (rows); sums (chunks, 2, N) of dgamma and dbeta; gamma, dx, sums may be null.
+/// x, dy, dx (rows, N), gamma (N), mean, rstd (rows); sums (chunks, 2, N) of dgamma and dbeta. Gamma, dx, sums may be
+/// null.
 template <class T>
 struct LayerNormBackward {
   const T *x, *dy, *gamma, *mean, *rstd;
@@ -145,7 +146,7 @@ __device__ __forceinline__ T layer_norm_sum(T v) {
     return shared_memory<BlockReduce<T, layer_norm_threads>>().sum(v);
 }
 
-// --- forward -----------------------------------------------------------------------------------------------------------
+// --- forward ---------------------------------------------------------------------------------------------------------
 
 template <int N, class T>
 __global__ void __launch_bounds__(LayerNormForwardTeam<T, N>::threads)
@@ -172,7 +173,7 @@ __global__ void __launch_bounds__(LayerNormForwardTeam<T, N>::threads)
       const T d = x.v[i][k] - mean;
       if (i * Team::width + member < Team::pieces) q += d * d;
     }
-  const T rstd = reciprocal_deviation(layer_norm_sum<Team>(q) / static_cast<T>(N), a.epsilon);
+  const T rstd = layer_norm_scale(layer_norm_sum<Team>(q) / static_cast<T>(N), a.epsilon);
   if (!live) return;
   for (int i = 0; i < Team::own; ++i)
     for (int k = 0; k < Team::size; ++k) x.v[i][k] = (x.v[i][k] - mean) * rstd * gamma.v[i][k] + beta.v[i][k];
@@ -193,13 +194,13 @@ __global__ void __launch_bounds__(layer_norm_threads) layer_norm_long(LayerNormF
   for (int i = begin; i < n; i += layer_norm_threads) s += x[i] - start;
   const T mean = start + reduce.sum(s) / static_cast<T>(n);
   for (int i = begin; i < n; i += layer_norm_threads) q += (x[i] - mean) * (x[i] - mean);
-  const T rstd = reciprocal_deviation(reduce.sum(q) / static_cast<T>(n), a.epsilon);
+  const T rstd = layer_norm_scale(reduce.sum(q) / static_cast<T>(n), a.epsilon);
   for (int i = begin; i < n; i += layer_norm_threads)
     y[i] = (x[i] - mean) * rstd * (a.gamma ? a.gamma[i] : T(1)) + (a.beta ? a.beta[i] : T(0));
   if (begin == 0) a.keep(row, mean, rstd);
 }
 
-// --- backward ----------------------------------------------------------------------------------------------------------
+// --- backward --------------------------------------------------------------------------------------------------------
 
 /// What a block's teams need to add up their columns; only where a warp is a team or more.
 template <class Team>

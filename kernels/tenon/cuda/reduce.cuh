@@ -1,9 +1,9 @@
 // Reductions over flat memory.
-//   sum_of_squares   x (n) -> double; cannot overflow for floats          sum_of_squares_to   the same, left on the device
+//   sum_of_squares   x (n) -> double; cannot overflow for floats       sum_of_squares_to   the same, left on the device
 //   all_finite       x (n) -> no infinity, no NaN; by bit patterns, so that no compiler flag can argue it away
 //   sum(dev, n, f)   the sum of f(i) over [0, n) in double. f is a small struct whose operator() is TENON_HD
 // All but sum_of_squares_to wait for the result. The same n gives the same order of additions, aligned or not.
-// Strategy  at most 1024 chunks fixed by n, a block each, 16 bytes a thread and access; their results by one more block.
+// Strategy  at most 1024 chunks fixed by n, a block each, 16 bytes a thread and access; their results by another block.
 // Cost      4 bytes an element, bound by memory; one launch up to 2048 elements, else two.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -33,12 +33,12 @@ struct ReduceChunks {
   }
 };
 
-struct Either {
+struct ReduceOr {
   __device__ __forceinline__ unsigned operator()(unsigned a, unsigned b) const { return a | b; }
 };
 
 // What is done to an element; Value{} is where a reduction starts.
-struct AddSquare {
+struct ReduceSquares {
   using Value = double;
   using Combine = Plus;
   template <class T>
@@ -47,9 +47,9 @@ struct AddSquare {
     s += d * d;
   }
 };
-struct FindNotFinite {
+struct ReduceNotFinite {
   using Value = unsigned;
-  using Combine = Either;
+  using Combine = ReduceOr;
   static __device__ void take(unsigned& found, float x) { found |= (__float_as_uint(x) & 0x7f800000u) == 0x7f800000u; }
   static __device__ void take(unsigned& found, double x) {
     constexpr long long exponent = 0x7ff0000000000000;
@@ -59,11 +59,11 @@ struct FindNotFinite {
 
 /// The elements x[i].
 template <class T, class Take>
-struct OfMemory : Take {
+struct ReduceMemory : Take {
   static constexpr int size = Wide<T>::size;  // elements a thread takes at a time
   const T* x;
 
-  explicit OfMemory(const T* p) : x(p) {}
+  explicit ReduceMemory(const T* p) : x(p) {}
   __device__ void wide(std::size_t i, typename Take::Value (&v)[size]) const {
     const Wide<T> w = load_wide(x + i);
     for (int k = 0; k < size; ++k) Take::take(v[k], w.v[k]);
@@ -73,7 +73,7 @@ struct OfMemory : Take {
 
 /// The elements f(i), to be added.
 template <class F>
-struct OfFunction {
+struct ReduceFunction {
   using Value = double;
   using Combine = Plus;
   static constexpr int size = 1;
@@ -148,28 +148,28 @@ typename Elements::Value reduce(const Cuda& dev, const char* name, Elements elem
 /// *result = the sum of x[i]^2; `result` is device memory, and nothing waits.
 template <class T>
 void sum_of_squares_to(Cuda& dev, Span<const T> x, double* result) {
-  cuda::reduce_to(dev, "sum_of_squares", cuda::OfMemory<T, cuda::AddSquare>(x.data), x.size,
+  cuda::reduce_to(dev, "sum_of_squares", cuda::ReduceMemory<T, cuda::ReduceSquares>(x.data), x.size,
                   cuda::is_wide_aligned(x.data), result);
 }
 
 /// The sum of x[i]^2.
 template <class T>
 double sum_of_squares(Cuda& dev, Span<const T> x) {
-  return cuda::reduce(dev, "sum_of_squares", cuda::OfMemory<T, cuda::AddSquare>(x.data), x.size,
+  return cuda::reduce(dev, "sum_of_squares", cuda::ReduceMemory<T, cuda::ReduceSquares>(x.data), x.size,
                       cuda::is_wide_aligned(x.data));
 }
 
 /// Whether every element is a number and not infinite.
 template <class T>
 bool all_finite(Cuda& dev, Span<const T> x) {
-  return cuda::reduce(dev, "all_finite", cuda::OfMemory<T, cuda::FindNotFinite>(x.data), x.size,
+  return cuda::reduce(dev, "all_finite", cuda::ReduceMemory<T, cuda::ReduceNotFinite>(x.data), x.size,
                       cuda::is_wide_aligned(x.data)) == 0;
 }
 
 /// The sum of f(i) over [0, n), in double.
 template <class F>
 double sum(Cuda& dev, std::size_t n, const F& f) {
-  return cuda::reduce(dev, "sum", cuda::OfFunction<F>{f}, n, true);
+  return cuda::reduce(dev, "sum", cuda::ReduceFunction<F>{f}, n, true);
 }
 
 }  // namespace tenon::kernels

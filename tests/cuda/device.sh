@@ -1,0 +1,44 @@
+# The choice of a device, and what is said where there is none; prediction on either; tenon-doctor.
+# SPDX-License-Identifier: MIT
+source "$(dirname "$0")/../support/programs.sh"
+export TENON_SIMT_QUIET=1
+small_data data 64 64
+doctor=$bin/tenon-doctor
+
+# --- auto takes the GPU where there is one, and says which device it is
+succeed "$train" --data data --model lenet --epochs 1 --batch 32 --test-limit 10
+has "$out" '^device  cuda, emulated by tests/simt, 4 multiprocessors, fp32$'
+export TENON_SIMT_DEVICES=0
+succeed "$train" --data data --model lenet --epochs 1 --batch 32 --test-limit 10 --out cpu
+has "$out" '^device  cpu, [0-9]+ threads?, isa [a-z0-9]+$'
+
+# --- asked for what is not there: one line with what to do, before any work
+expect 1 "\[device\] expected (an NVIDIA GPU|NVIDIA's driver), got none: " "$train" --data data --device cuda --out none
+[ ! -e none ] || fail "it made a file"
+expect 1 "\[device\] expected (an NVIDIA GPU|NVIDIA's driver), got none: " "$evaluate" cpu --data data --device cuda
+expect 2 '\[usage\] expected --precision fp32 on the cpu, got "bf16"$' "$train" --data data --precision bf16
+succeed "$doctor" --data data
+has "$out" "^cuda       problem: expected (an NVIDIA GPU|NVIDIA's driver), got none: "
+has "$out" '^device     cpu, since cuda cannot be used here$'
+got=0
+"$doctor" --data data --device cuda >"$out" || got=$?
+[ $got = 1 ] || fail "expected status 1 of tenon-doctor, got $got"
+unset TENON_SIMT_DEVICES
+succeed "$doctor" --data data --device cuda
+has "$out" '^gpu 0      emulated by tests/simt, sm_90, 4 multiprocessors, '
+has "$out" '^device     cuda$'
+has "$out" '^cublas     found$'
+has "$out" '^verdict    no problem$'
+succeed "$doctor" --data nowhere
+has "$out" '^data       problem: .*nowhere'
+has "$out" '^verdict    1 problem$'
+
+# --- the same decisions from the same file
+for device in cpu cuda; do
+  succeed "$evaluate" model.safetensors --data data --device $device --predictions $device.csv --json $device.json
+  has "$out" "^device  $device, "
+done
+[ "$(cut -d, -f1-3 cpu.csv)" = "$(cut -d, -f1-3 cuda.csv)" ] || fail "other decisions"
+paste -d, cpu.csv cuda.csv | awk -F, 'NR > 1 { for (i = 4; i <= 13; ++i) { d = $i - $(i + 13); if (d * d > 1e-8) exit 1 } }' ||
+  fail "logits more than 1e-4 apart"
+exit 0
