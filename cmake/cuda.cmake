@@ -18,8 +18,12 @@ find_package(CUDAToolkit REQUIRED)
 # cudart is linked statically; cuBLAS and the driver are opened when they are needed.
 add_library(tenon_cuda INTERFACE)
 add_library(tenon::cuda ALIAS tenon_cuda)
-# As an option, because CMake before 3.26 does not know that nvcc has C++20.
-target_compile_options(tenon_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")
+# CMake 3.25.1, which Debian 12 has, does not know that nvcc has C++20.
+if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
+  target_compile_features(tenon_cuda INTERFACE cuda_std_20)
+else()
+  target_compile_options(tenon_cuda INTERFACE "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>")
+endif()
 target_link_libraries(tenon_cuda INTERFACE tenon CUDA::cudart_static ${CMAKE_DL_LIBS})
 
 # For programs that would rather link cuBLAS than open it.
