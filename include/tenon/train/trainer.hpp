@@ -45,7 +45,7 @@ struct Progress {
 
 struct TrainerOptions {
   double clip_norm = 0;     // largest global norm of the gradient; 0: any
-  int steps_a_launch = 64;  // on Cuda: how many steps of an epoch are launched as one, at most; on_step sees their sum
+  int steps_a_launch = 64;  // on Cuda: so many steps, at most, before the host looks at their sums
 };
 
 template <class Model, class Optimizer, class Loss = CrossEntropy>
@@ -169,8 +169,8 @@ class Trainer {
   }
 
   /// The rest of the running epoch: all of `data` once, in an order fixed by seed and epoch, the last batch as small as
-  /// it comes. After each step (on Cuda: each launch) `on_step(its sums)` says whether to go on. True when the epoch is finished;
-  /// otherwise the next call goes on where this one stopped.
+  /// it comes. After each step (on Cuda: up to steps_a_launch steps) `on_step(their sums)` says whether to go on. True
+  /// when the epoch is finished; otherwise the next call goes on where this one stopped.
   template <class Data, class OnStep>
   bool epoch(const Data& data, OnStep&& on_step) {
     const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
@@ -291,7 +291,7 @@ class Trainer {
     recorded_for_ = std::move(now);
   }
 
-  // Up to `left` steps of `batch` samples as one launch; their sums. What cannot be made so is left to the caller: then
+  // Up to `left` steps of `batch` samples in a few launches; their sums. What cannot be made so is left to the caller: then
   // `all` is false, and the step that comes next is the one to look at.
   template <class Data>
   LossSums recorded_steps(const Data& data, const random::Permutation& order, const random::Key& augment, int batch,
@@ -301,10 +301,15 @@ class Trainer {
     const std::uint64_t most = static_cast<std::uint64_t>(
         std::clamp(options_.steps_a_launch, 1, static_cast<int>(std::remove_cvref_t<decltype(control)>::most_steps)));
     const std::uint64_t steps = std::min(left, most - progress_.step % most);
-    const bool as_one = steps == most;
-    const int length = as_one ? static_cast<int>(most) : 1;
-    if (!has_recorded(recorder_, batch, length))
-      record(dev, recorder_, batch, length, [&] { record_step(data, order, augment, batch); });
+    const auto each_launch = [&](auto f) {  // of lengths 64, 16, 4 and 1, say
+      std::uint64_t rest = steps;
+      for (std::uint64_t length = most; rest > 0; length = length > 4 ? length / 4 : 1)
+        for (; rest >= length; rest -= length) f(static_cast<int>(length));
+    };
+    each_launch([&](int length) {
+      if (!has_recorded(recorder_, batch, length))
+        record(dev, recorder_, batch, length, [&] { record_step(data, order, augment, batch); });
+    });
 
     control = {};
     control.cursor.first_sample = progress_.position;
@@ -315,7 +320,7 @@ class Trainer {
     for (std::uint64_t i = 0; i <= steps; ++i)
       control.rates[i] = optimizer_.lr * schedule_.at(static_cast<std::int64_t>(progress_.step + i));
     begin(dev, recorder_);
-    for (std::uint64_t i = 0; i < (as_one ? 1 : steps); ++i) replay(dev, recorder_, batch, length);
+    each_launch([&](int length) { replay(dev, recorder_, batch, length); });
     finish(dev, recorder_);
 
     const std::uint64_t made = control.cursor.step - control.rates_from;
