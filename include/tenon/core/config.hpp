@@ -41,6 +41,10 @@
 #define TENON_HD
 #endif
 
+// In one unit, outside of namespaces, after <tenon/train/session_of.hpp>: TENON_INSTANTIATE(Net, Device); defines what
+// make_session<Net>(options, Device{}) calls, for units that cannot compile the kernels. Commas within a type are fine.
+#define TENON_INSTANTIATE(...) template struct tenon::detail::SessionMaker<__VA_ARGS__>
+
 #define TENON_VERSION_MAJOR 0
 #define TENON_VERSION_MINOR 1
 #define TENON_VERSION_PATCH 0

@@ -1,5 +1,6 @@
 // Cuda: the device whose kernels run on an NVIDIA GPU. Here it is a handle, and none of CUDA's headers is needed: a unit
-// compiled by g++ may hold one. What it does is in kernels/tenon/cuda/, for units that nvcc compiles.
+// compiled by g++ may hold one. What it does is in kernels/tenon/cuda/, for units that nvcc compiles; the functions that
+// are declared here alone are defined in each of those.
 //
 // Work goes to one stream and is done in order. A function that hands numbers to the host (download, a loss's sums) waits
 // for it; all others return at once. An error of a kernel is seen by the next function that waits.
@@ -133,5 +134,6 @@ class Cuda {
 
 namespace tenon {
 using kernels::Cuda;
+using kernels::cuda_problem;
 using kernels::CudaMath;
 }  // namespace tenon

@@ -155,6 +155,12 @@ void cuda_free(void* p) noexcept {
   static_cast<void>(cudaFree(p));
 }
 
+// For units that see the declarations alone (core/cuda.hpp). The linker keeps one of each.
+template std::string cuda_problem<void>();
+template std::shared_ptr<CudaState> open_cuda<void>(int);
+template void* cuda_allocate<void>(std::size_t);
+template void cuda_free<void>(void*) noexcept;
+
 inline void wait(const Cuda& dev) {
   detail::check(cudaStreamSynchronize(dev.state().stream), "cudaStreamSynchronize", dev.state().last_kernel);
 }

@@ -1,0 +1,83 @@
+// What is behind a Session: a model and a trainer on one device. For the unit that compiles their kernels.
+//   #include <tenon/cuda.cuh>                     // where the device is Cuda: nvcc compiles the unit
+//   #include <tenon/train/session_of.hpp>
+//   TENON_INSTANTIATE(Net, tenon::Cuda);          // outside of namespaces
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "tenon/train/session.hpp"
+
+namespace tenon {
+
+template <class Net, class Device>
+class SessionOf final : public Session<Net> {
+  // Where kernels are, so is upload; without this the message would be a page of names that were not found.
+  static_assert(requires(Device& dev, float* p) { upload(dev, p, p, std::size_t{1}); },
+                "tenon::make_session<Net, Cuda>: expected <tenon/cuda.cuh> in front of <tenon/train/session_of.hpp>, in a "
+                "unit that nvcc compiles; a .cpp includes <tenon/train/session.hpp> alone");
+
+  using Model = tenon::Model<Net, Device>;
+
+ public:
+  SessionOf(const SessionOptions& o, Device device)
+      : model_(o.seed, o.capacity, std::move(device)), trainer_(model_, o.optimizer, o.loss, o.schedule, o.trainer) {
+    if constexpr (!Device::host_memory) outputs_ = Buffer<float>(static_cast<std::size_t>(o.capacity) * Model::outputs);
+  }
+
+  LossSums step(const float* x, const std::int32_t* labels, int batch) override {
+    return trainer_.step(x, labels, batch);
+  }
+  bool epoch(const ImageData& data, const std::function<bool(const LossSums&)>& on_step) override {
+    return trainer_.epoch(data, on_step);
+  }
+  LossSums evaluate(const ImageData& data,
+                    const std::function<bool(std::uint64_t, std::span<const float>)>& on_batch) override {
+    return trainer_.evaluate(data, [&](std::uint64_t first, const auto& y) {
+      return on_batch(first, {y.data, y.size()});
+    });
+  }
+  std::span<const float> predict(const float* x, int batch) override {
+    const auto in = model_.input(batch);
+    upload(model_.device(), x, in.data, in.size());
+    const auto y = model_.predict(batch);
+    if constexpr (Device::host_memory) {
+      return {y.data, y.size()};
+    } else {
+      download(model_.device(), y.data, outputs_.data(), y.size());
+      return {outputs_.data(), y.size()};
+    }
+  }
+
+  Progress& progress() override { return trainer_.progress(); }
+  AnyOptimizer& optimizer() override { return trainer_.optimizer(); }
+  const Schedule& schedule() const override { return trainer_.schedule(); }
+  std::uint64_t skipped() const override { return trainer_.skipped(); }
+
+  const std::vector<plan::Tensor>& tensors() const override { return model_.tensors(); }
+  std::vector<float> parameters() const override {
+    detail::OnHost<Model> here(model_);
+    const float* const p = here.flat().parameters;
+    return {p, p + model_.parameters().size};
+  }
+
+  void save_model(const FileLock& file, const Metadata& metadata) const override {
+    tenon::save_model(file, model_, metadata);
+  }
+  void load_model(const SafeTensors& file) override { tenon::load_model(model_, file); }
+  void save_checkpoint(const FileLock& file, const Metadata& metadata) const override {
+    tenon::save_checkpoint(file, trainer_, metadata);
+  }
+  void load_checkpoint(const SafeTensors& file) override { tenon::load_checkpoint(trainer_, file); }
+
+ private:
+  Model model_;
+  Trainer<Model, AnyOptimizer> trainer_;
+  Buffer<float> outputs_;  // the last prediction's for the host, where it may not look into the device's
+};
+
+template <class Net, class Device>
+std::unique_ptr<Session<Net>> detail::SessionMaker<Net, Device>::make(const SessionOptions& options, Device device) {
+  return std::make_unique<SessionOf<Net, Device>>(options, std::move(device));
+}
+
+}  // namespace tenon
