@@ -1,4 +1,4 @@
-# What tenon::tenon and tenon::gz stand on. Shared by the build here and by the installed package, so that both
+# What tenon::tenon, tenon::gz and tenon::cuda stand on. Shared by the build here and by the installed package, so that both
 # find Eigen the same way: its CMake package if there is one, else its headers.
 # SPDX-License-Identifier: MIT
 
@@ -35,4 +35,13 @@ package or TENON_EIGEN_INCLUDE_DIR to the folder that holds Eigen/Core" PARENT_S
   endif()
   set(ZLIB_FOUND "${ZLIB_FOUND}" PARENT_SCOPE)
   set(ZLIB_VERSION_STRING "${ZLIB_VERSION_STRING}" PARENT_SCOPE)
+endfunction()
+
+# CMake 3.25.1, which Debian 12 has, does not know that nvcc has C++20; nor does any before the language is enabled.
+function(tenon_use_cxx20_in_cuda target)
+  if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
+    target_compile_features(${target} INTERFACE "$<BUILD_INTERFACE:cuda_std_20>")
+  else()
+    target_compile_options(${target} INTERFACE "$<BUILD_INTERFACE:$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>>")
+  endif()
 endfunction()
