@@ -62,7 +62,9 @@ class Weights {
       if (ops.op[i].prepare) ops.op[i].prepare(c, P::memory.row[i]);
   }
 
-  static constexpr auto ops = plan::Program<P, Device, float>::template table<Net>();
+  // With its type written out, so that the class alone asks for no kernel.
+  using Program = plan::Program<P, Device, float>;
+  static constexpr typename Program::Table ops = Program::template table<Net>();
 
   Metadata metadata_;
   typename Device::template Buffer<float> parameters_, states_, packed_;
