@@ -42,7 +42,9 @@ TEST_CASE("cuda: a session is the Cpu's but for rounding, and their files are on
   const ImageSet set = random_images(27);
   const ImageData data(set, {0.5, 0.3, true, true});
   const Folder folder;
-  const SessionOptions options{.capacity = 8, .schedule = Schedule::cosine(20), .trainer = {0.5, 2}};
+  // Not Adam: of a bias in front of BatchNorm the gradient is rounding alone, and Adam would make steps of it.
+  const SessionOptions options{
+      .capacity = 8, .optimizer = Sgd{0.05}, .schedule = Schedule::cosine(20), .trainer = {0.5, 2}};
   const auto cpu = make_session<Net>(options, Cpu()), gpu = make_session<Net>(options, cuda());
   CHECK(gpu->parameters() == cpu->parameters());
   CHECK(gpu->epoch(data).loss() == Approx(cpu->epoch(data).loss()).margin(1e-4));
