@@ -21,6 +21,6 @@ while IFS=: read -r source line mark; do
     if cmp -s "$work/region" "$block"; then shown=1; fi
   done
   [ "$shown" = 1 ] || fail "$source:$line: no document shows ${mark#// } as it stands there"
-done < <(grep -rn --include='*.cpp' '^// \[doc:' examples tests)
+done < <(grep -rn --include='*.[ch]pp' --include='*.cu' '^// \[doc:' examples tests)
 [ "$regions" -ge 2 ] || fail "expected two regions at least, found $regions"
 echo "$regions regions stand in the documents"

@@ -19,7 +19,8 @@ std::vector<double> losses(Session<Net>& session) {
     labels[b] = b % 4;
     for (int i = 0; i < 8; ++i)
       for (int j = 0; j < 8; ++j)
-        x[b * inputs + i * 8 + j] = (i / 4 * 2 + j / 4 == b % 4 ? 1.0f : 0.0f) + static_cast<float>((b * i + j) % 5) / 8;
+        x[b * inputs + i * 8 + j] =
+            (i / 4 * 2 + j / 4 == b % 4 ? 1.0f : 0.0f) + static_cast<float>((b * i + j) % 5) / 8;
   }
   std::vector<double> losses;
   for (int step = 0; step < 8; ++step) losses.push_back(session.step(x.data(), labels.data(), batch).loss());
