@@ -57,8 +57,9 @@ std::string cuda_description() {
   return dev.state().name + ", " + std::to_string(dev.state().multiprocessors) + " multiprocessors";
 }
 
-std::unique_ptr<Training> make_cuda_training(const TrainingOptions& options, const DeviceChoice& device) {
-  return make_training_on(open(device), options);
+std::unique_ptr<tenon::AnySession> make_cuda_training(const std::string& model, const tenon::SessionOptions& options,
+                                                      const DeviceChoice& device) {
+  return make_training_on(open(device), model, options);
 }
 
 Outputs predict_on_cuda(const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info,

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <tenon/data/gz.hpp>
 #include <tenon/data/images.hpp>
@@ -341,9 +342,13 @@ int train(int argc, char** argv) {
       (data.size() + static_cast<std::uint64_t>(capacity) - 1) / static_cast<std::uint64_t>(capacity);
   const std::uint64_t steps = steps_an_epoch * static_cast<std::uint64_t>(course.epochs);
   const std::string isa = choice_of_device.isa(), device = choice_of_device.name();
-  const std::unique_ptr<program::Training> training =
-      program::make_training({course.model, course.seed, capacity, course.make_optimizer(),
-                              course.make_schedule(static_cast<std::int64_t>(steps)), steps_a_launch(every)},
+  const std::unique_ptr<AnySession> training =
+      program::make_training(course.model,
+                             {.seed = {course.seed},
+                              .capacity = capacity,
+                              .optimizer = course.make_optimizer(),
+                              .schedule = course.make_schedule(static_cast<std::int64_t>(steps)),
+                              .trainer = {0, steps_a_launch(every)}},
                              choice_of_device);
   Progress& progress = training->progress();
 
@@ -356,7 +361,7 @@ int train(int argc, char** argv) {
   ProgressBar bar(options.on("--quiet") ? Style::quiet : program::can_redraw() ? Style::redrawn : Style::plain);
   bar.say("data    " + choice.name + ": " + with_s(data.size(), "training image") + ", " +
           with_s(test.size(), "test image") + " (" + choice.folder + ")");
-  bar.say("model   " + course.model + ", " + std::to_string(training->parameters()) + " parameters");
+  bar.say("model   " + course.model + ", " + std::to_string(training->parameter_count()) + " parameters");
   bar.say("device  " + choice_of_device.describe());
   bar.say("train   " + with_s(static_cast<std::uint64_t>(course.epochs), "epoch") + " of " +
           with_s(steps_an_epoch, "step") + ", batch " + std::to_string(course.batch) + ", " + course.optimizer +
@@ -392,6 +397,7 @@ int train(int argc, char** argv) {
                                                     checkpoint + " goes on"};
   };
   const auto go_on = [] { return program::caught_signal() == 0; };
+  const auto each_batch = [&](std::uint64_t, std::span<const float>) { return go_on(); };
   const auto four_digits = [](double x) {
     char text[32];
     std::snprintf(text, sizeof text, "%.4f", x);
@@ -412,7 +418,7 @@ int train(int argc, char** argv) {
     const std::string title = "epoch " + std::to_string(progress.epoch + 1) + "/" + std::to_string(course.epochs);
     bar.begin(title, progress.position, data.size());
     Progress last = progress;  // of the last step
-    const auto on_step = [&] {
+    const auto on_step = [&](const LossSums&) {
       last = progress;
       bar.at(progress.position, progress.sums.loss(), progress.sums.accuracy());
       if (every > 0 && progress.step % every == 0) save_checkpoint();
@@ -437,7 +443,7 @@ int train(int argc, char** argv) {
               " of each epoch is left out, because BatchNorm needs more than one value a channel");
     }
 
-    tested = training->evaluate(test, go_on);
+    tested = training->evaluate(test, each_batch);
     if (!go_on()) {
       progress = last;  // the epoch's end, with its evaluation, is still to come
       interrupt();
@@ -447,11 +453,12 @@ int train(int argc, char** argv) {
     std::snprintf(speed, sizeof speed, "  %.0f images/s  %.1f s", rate, seconds);
     bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " +
             four_digits(progress.sums.accuracy()) + "  test accuracy " + four_digits(tested.accuracy()) + speed);
-    metrics.add(progress, tested, training->last_learning_rate(), rate, bar.seconds());
+    const std::int64_t last_step = progress.step > 0 ? static_cast<std::int64_t>(progress.step) - 1 : 0;
+    metrics.add(progress, tested, training->optimizer().lr * training->schedule().at(last_step), rate, bar.seconds());
     if (every == 0 || progress.epoch == static_cast<std::uint32_t>(course.epochs)) save_checkpoint();
   }
   if (tested.count == 0) {  // resumed at the end
-    tested = training->evaluate(test, go_on);
+    tested = training->evaluate(test, each_batch);
     if (!go_on()) interrupt();
     require_finite_loss();
   }

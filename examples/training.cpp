@@ -1,11 +1,12 @@
-// The four networks' trainers on the Cpu.
+// The four networks' trainings on the Cpu.
 // SPDX-License-Identifier: MIT
 #include "training_of.hpp"
 
 namespace program {
 
-std::unique_ptr<Training> make_training(const TrainingOptions& options, const DeviceChoice& device) {
-  return device.cuda ? make_cuda_training(options, device) : make_training_on(device.cpu(), options);
+std::unique_ptr<tenon::AnySession> make_training(const std::string& model, const tenon::SessionOptions& options,
+                                                 const DeviceChoice& device) {
+  return device.cuda ? make_cuda_training(model, options, device) : make_training_on(device.cpu(), model, options);
 }
 
 }  // namespace program

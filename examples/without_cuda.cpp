@@ -13,7 +13,8 @@ std::vector<Fact> cuda_facts() { return {{"cuda", "not in this build (cmake --pr
 std::string cuda_architecture() { return {}; }
 std::string cuda_description() { return {}; }
 
-std::unique_ptr<Training> make_cuda_training(const TrainingOptions&, const DeviceChoice&) {
+std::unique_ptr<tenon::AnySession> make_cuda_training(const std::string&, const tenon::SessionOptions&,
+                                                      const DeviceChoice&) {
   throw tenon::Error("device", cuda_problem());
 }
 Outputs predict_on_cuda(const tenon::SafeTensors&, const tenon::ImageSet&, const ModelInfo&, const DeviceChoice&) {
