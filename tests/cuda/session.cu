@@ -52,7 +52,9 @@ TEST_CASE("cuda: a session is the Cpu's but for rounding, and their files are on
   check_close(gpu->parameters(), cpu->parameters());
 
   std::vector<float> rows;
-  const auto keep = [&](std::uint64_t, std::span<const float> y) { return rows.insert(rows.end(), y.begin(), y.end()), true; };
+  const auto keep = [&](std::uint64_t, std::span<const float> y) {
+    return rows.insert(rows.end(), y.begin(), y.end()), true;
+  };
   CHECK(gpu->evaluate(data, keep).loss() == Approx(cpu->evaluate(data, keep).loss()).margin(1e-4));
   REQUIRE(rows.size() == 2 * 27 * 10);
   check_close(std::span(rows).first(270), std::span(rows).last(270));

@@ -11,11 +11,6 @@ namespace tenon {
 
 template <class Net, class Device>
 class SessionOf final : public Session<Net> {
-  // Where kernels are, so is upload; without this the message would be a page of names that were not found.
-  static_assert(requires(Device& dev, float* p) { upload(dev, p, p, std::size_t{1}); },
-                "tenon::make_session<Net, Cuda>: expected <tenon/cuda.cuh> in front of <tenon/train/session_of.hpp>, in a "
-                "unit that nvcc compiles; a .cpp includes <tenon/train/session.hpp> alone");
-
   using Model = tenon::Model<Net, Device>;
 
  public:
@@ -77,7 +72,16 @@ class SessionOf final : public Session<Net> {
 
 template <class Net, class Device>
 std::unique_ptr<Session<Net>> detail::SessionMaker<Net, Device>::make(const SessionOptions& options, Device device) {
-  return std::make_unique<SessionOf<Net, Device>>(options, std::move(device));
+  // Where kernels are, so is upload; without them the message would be a page of names that were not found.
+  constexpr bool kernels = requires(float* p) { upload(device, p, p, std::size_t{1}); };
+  static_assert(
+      kernels,
+      "tenon::make_session<Net, Cuda>: expected <tenon/cuda.cuh> in front of <tenon/train/session_of.hpp>, in a "
+      "unit that nvcc compiles; a .cpp includes <tenon/train/session.hpp> alone");
+  if constexpr (kernels)
+    return std::make_unique<SessionOf<Net, Device>>(options, std::move(device));
+  else
+    return nullptr;
 }
 
 }  // namespace tenon
