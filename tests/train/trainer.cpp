@@ -41,10 +41,11 @@ Set quarters(int count) {
 
 template <class M>
 std::vector<unsigned char> bits(const M& m) {
-  std::vector<unsigned char> b((m.parameters().size + m.states().size) * sizeof(typename M::T));
-  std::memcpy(b.data(), m.parameters().data, m.parameters().size * sizeof(typename M::T));
-  std::memcpy(b.data() + m.parameters().size * sizeof(typename M::T), m.states().data,
-              m.states().size * sizeof(typename M::T));
+  std::vector<unsigned char> b;
+  for (const auto span : {m.parameters(), m.states()}) {
+    const auto* bytes = reinterpret_cast<const unsigned char*>(span.data);
+    b.insert(b.end(), bytes, bytes + span.size * sizeof(typename M::T));
+  }
   return b;
 }
 
