@@ -24,7 +24,8 @@ expect 2 '\[usage\] expected --epochs to be a whole number .*, got "999999999999
 expect 2 '\[usage\] expected --seed to be a whole number .*, got "-1"$' "$train" --seed -1
 expect 2 '\[usage\] expected --augment to be none, shift, flip or both as shift,flip, got "turn"$' "$train" --augment turn
 expect 2 '\[usage\] expected --augment to be none or shift for mnist, .*, got "shift,flip"$' "$train" --data mnist --augment shift,flip
-expect 2 '\[usage\] expected --precision to be fp32, got "bf16"$' "$train" --precision bf16
+expect 2 '\[usage\] expected --precision fp32 on the cpu, got "bf16"$' "$train" --precision bf16
+expect 2 '\[usage\] expected --precision to be fp32, tf32 or bf16, got "fp16"$' "$train" --precision fp16
 expect 2 '\[usage\] expected --optimizer .*, got "lion"$' "$train" --optimizer lion
 expect 2 '\[usage\] expected --schedule .*, got ""$' "$train" --schedule ''
 expect 2 '\[usage\] expected --device .*, got "gpu"$' "$train" --device gpu
@@ -40,7 +41,7 @@ expect 2 '\[usage\] expected --out to be another file than --resume, got "./m"$'
 TENON_METRICS=m expect 2 '\[usage\] expected --metrics \(TENON_METRICS\) to be another file than --resume, got "m"$' "$train" --resume m
 TENON_BATCH=many expect 2 '\[usage\] expected --batch \(TENON_BATCH\) to be .*, got "many"$' "$train"
 TENON_QUIET=perhaps expect 2 '\[usage\] expected --quiet \(TENON_QUIET\) to be 1 or 0, got "perhaps"$' "$train"
-expect 1 '\[device\] expected a build with CUDA for --device cuda, got one without: use --device cpu$' "$train" --device cuda
+expect 1 '\[device\] expected a build with CUDA for --device cuda, got one without: use --device cpu, or build with cmake --preset cuda$' "$train" --device cuda
 TENON_ISA=sse9 expect 1 '\[choose_isa\] expected TENON_ISA=.*, got sse9$' "$train" --limit 10 --test-limit 10
 [ -z "$(ls)" ] || fail "an error left $(ls)"
 
