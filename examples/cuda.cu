@@ -20,6 +20,14 @@ tenon::Cuda open(const DeviceChoice& device) {
                                                   : tenon::CudaMath::fp32);
 }
 
+// Of that GPU, without opening it.
+cudaDeviceProp properties(int ordinal) {
+  cudaDeviceProp p{};
+  tenon::kernels::detail::check(cudaGetDeviceProperties(&p, ordinal), "cudaGetDeviceProperties");
+  return p;
+}
+std::string architecture(const cudaDeviceProp& p) { return "sm_" + std::to_string(10 * p.major + p.minor); }
+
 }  // namespace
 
 std::string cuda_problem() { return tenon::kernels::cuda_problem<>(); }
@@ -37,24 +45,23 @@ std::vector<Fact> cuda_facts() {
   if (!problem.empty()) facts.push_back({"cuda", problem, true});
   if (problem.empty() && cudaGetDeviceCount(&count) == cudaSuccess)
     for (int i = 0; i < count; ++i) {
-      cudaDeviceProp p{};
-      if (cudaGetDeviceProperties(&p, i) != cudaSuccess) continue;
+      const cudaDeviceProp p = properties(i);
       char memory[32];
       std::snprintf(memory, sizeof memory, "%.0f GiB", double(p.totalGlobalMem) / (1 << 30));
-      facts.push_back(
-          {"gpu " + std::to_string(i), std::string(p.name) + ", sm_" + std::to_string(10 * p.major + p.minor) + ", " +
-                                           std::to_string(p.multiProcessorCount) + " multiprocessors, " + memory});
+      facts.push_back({"gpu " + std::to_string(i), std::string(p.name) + ", " + architecture(p) + ", " +
+                                                       std::to_string(p.multiProcessorCount) + " multiprocessors, " +
+                                                       memory});
     }
   const std::string cublas = kernels::cublas_problem();
   facts.push_back({"cublas", cublas.empty() ? "found" : "not used: " + cublas});
   return facts;
 }
 
-std::string cuda_architecture() { return "sm_" + std::to_string(tenon::Cuda().state().capability); }
+std::string cuda_architecture() { return architecture(properties(0)); }
 
 std::string cuda_description() {
-  const tenon::Cuda dev;
-  return dev.state().name + ", " + std::to_string(dev.state().multiprocessors) + " multiprocessors";
+  const cudaDeviceProp p = properties(0);
+  return std::string(p.name) + ", " + std::to_string(p.multiProcessorCount) + " multiprocessors";
 }
 
 std::unique_ptr<tenon::AnySession> make_cuda_training(const std::string& model, const tenon::SessionOptions& options,
@@ -64,13 +71,9 @@ std::unique_ptr<tenon::AnySession> make_cuda_training(const std::string& model, 
 
 Outputs predict_on_cuda(const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info,
                         const DeviceChoice& device) {
-  return predict_on(
-      [&] {
-        tenon::Cuda dev = open(device);
-        dev.state().allow_cublas = false;  // one program, small, that needs no library
-        return dev;
-      },
-      file, set, info);
+  const tenon::Cuda dev = open(device);
+  dev.state().allow_cublas = false;  // one program, small, that needs no library
+  return predict_on(dev, file, set, info);
 }
 
 }  // namespace program

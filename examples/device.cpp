@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include "device.hpp"
 
-#include <cstdlib>
 #include <tenon/core/error.hpp>
 #include <tenon/core/os.hpp>
 
@@ -20,18 +19,13 @@ DeviceChoice choose_device(const std::string& device, const std::string& precisi
   return choice;
 }
 
-std::string DeviceChoice::isa() const { return cuda ? cuda_architecture() : tenon::name(cpu().isa()); }
+// What a Cpu would have is known without making one, and its threads.
+std::string DeviceChoice::isa() const { return cuda ? cuda_architecture() : tenon::name(tenon::choose_isa()); }
 
 std::string DeviceChoice::describe() const {
   if (cuda) return "cuda, " + cuda_description() + ", " + precision;
-  const int n = cpu().threads();
+  const int n = threads > 0 ? threads : tenon::allowed_threads();
   return "cpu, " + std::to_string(n) + (n == 1 ? " thread" : " threads") + ", isa " + isa();
-}
-
-bool in_container() {
-  return std::getenv("container") != nullptr ||  // as podman and systemd say it
-         tenon::path_kind("/.dockerenv") != tenon::PathKind::none ||
-         tenon::path_kind("/run/.containerenv") != tenon::PathKind::none;
 }
 
 }  // namespace program

@@ -26,9 +26,6 @@ struct DeviceChoice {
 /// `auto` is the GPU where there is one. Throws tenon::Error with what is missing and what to do about it.
 DeviceChoice choose_device(const std::string& device, const std::string& precision, int threads);
 
-/// Whether this process runs in a container, as Docker and Podman tell.
-bool in_container();
-
 /// One line of tenon-doctor; a problem's text says its cause and what to do.
 struct Fact {
   std::string what, text;
@@ -42,7 +39,7 @@ std::vector<Fact> cuda_facts();
 
 /// Why this program computes on no GPU here, as "expected ..., got ...: what to do"; empty if it can.
 std::string cuda_problem();
-/// "sm_90" and "NVIDIA H100, 132 multiprocessors, 79 GiB".
+/// "sm_90" and "NVIDIA H100, 132 multiprocessors".
 std::string cuda_architecture();
 std::string cuda_description();
 

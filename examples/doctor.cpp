@@ -8,8 +8,8 @@
 #include <cstdio>
 #include <fstream>
 #include <string>
+#include <tenon/core/isa.hpp>
 #include <tenon/core/os.hpp>
-#include <tenon/core/thread_pool.hpp>
 #include <tenon/data/images.hpp>
 
 #include "device.hpp"
@@ -53,13 +53,13 @@ int doctor(int argc, char** argv) {
   };
   say("tenon", std::to_string(TENON_VERSION_MAJOR) + "." + std::to_string(TENON_VERSION_MINOR) + "." +
                    std::to_string(TENON_VERSION_PATCH));
-  const Cpu cpu = cpu_with_threads(0);
-  say("cpu", processor() + ", " + std::to_string(cpu.threads()) + " of " +
+  say("cpu", processor() + ", " + std::to_string(allowed_threads()) + " of " +
                  std::to_string(::sysconf(_SC_NPROCESSORS_ONLN)) + " processors allowed");
-  if (cpu.isa() == Isa::portable)
+  const Isa isa = choose_isa();
+  if (isa == Isa::portable)
     say("isa", "portable: without AVX2 and FMA training takes several times as long");
   else
-    say("isa", name(cpu.isa()));
+    say("isa", name(isa));
   struct sysinfo memory {};
   if (::sysinfo(&memory) == 0) {
     const double total = double(memory.totalram) * memory.mem_unit;
@@ -68,7 +68,7 @@ int doctor(int argc, char** argv) {
     if (total < 0.9 * (1 << 30))
       problem("memory", "expected at least 1 GiB, got " + gibibytes(total) + ": take a smaller --batch");
   }
-  say("container", program::in_container() ? "yes" : "no");
+  say("container", in_container() ? "yes" : "no");
 
   for (const program::Fact& fact : program::cuda_facts()) {
     if (fact.problem && wanted != "cpu")

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <string_view>
 #include <tenon/layers.hpp>
 #include <tenon/plan/plan.hpp>
 
@@ -49,5 +50,13 @@ struct Resnet : Sequential<Image,                                               
                            MaxPool2d<7>, Flatten, Linear<10>> {
   static constexpr const char* name = "resnet";
 };
+
+/// f(static_cast<const Net*>(nullptr)) with the network of that name; false if there is none.
+template <class F>
+bool with_model(std::string_view name, F&& f) {
+  const auto offer = [&](const auto* net) { return name == net->name && (f(net), true); };
+  return offer(static_cast<const Mlp*>(nullptr)) || offer(static_cast<const Lenet*>(nullptr)) ||
+         offer(static_cast<const Cnn*>(nullptr)) || offer(static_cast<const Resnet*>(nullptr));
+}
 
 }  // namespace models

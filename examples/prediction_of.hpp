@@ -4,7 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
-#include <optional>
+#include <utility>
 
 #include <tenon/data/dataset.hpp>
 #include <tenon/io/text.hpp>
@@ -16,8 +16,7 @@
 namespace program {
 
 template <class Net, class Device>
-Outputs predict_with(const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info, Device device,
-                     Device for_weights) {
+Outputs predict_with(const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info, Device device) {
   static_assert(Net::output.count() == classes);
   Outputs out;
   for (const tenon::plan::Tensor& t : tenon::plan::tensors<Net>())
@@ -25,9 +24,15 @@ Outputs predict_with(const tenon::SafeTensors& file, const tenon::ImageSet& set,
 
   constexpr int capacity = 256, inputs = static_cast<int>(Net::input.count());
   const tenon::ImageData data(set, {info.mean, info.deviation});
-  tenon::Predictor<Net, Device> predictor(tenon::Weights<Net, Device>::load(file, std::move(for_weights)),
-                                          static_cast<int>(std::min<std::uint64_t>(data.size(), capacity)),
-                                          std::move(device));
+  // Rearranging the weights takes no threads; on a GPU it takes the same stream.
+  using Weights = tenon::Weights<Net, Device>;
+  typename Weights::Shared weights;
+  if constexpr (Device::host_memory)
+    weights = Weights::load(file);
+  else
+    weights = Weights::load(file, device);
+  tenon::Predictor<Net, Device> predictor(
+      std::move(weights), static_cast<int>(std::min<std::uint64_t>(data.size(), capacity)), std::move(device));
   tenon::Cpu here;  // gathering a batch is next to nothing, so the calling thread does it
   std::vector<float> rows;
   if constexpr (!Device::host_memory) rows.resize(static_cast<std::size_t>(capacity) * inputs);
@@ -50,21 +55,15 @@ Outputs predict_with(const tenon::SafeTensors& file, const tenon::ImageSet& set,
   return out;
 }
 
-/// `make()` gives the device.
-template <class Make>
-Outputs predict_on(Make make, const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info) {
-  std::optional<Outputs> out;
-  const auto offer = [&]<class Net>(const Net*) {
-    if (info.model == Net::name) out = predict_with<Net>(file, set, info, make(), make());
-  };
-  offer(static_cast<models::Mlp*>(nullptr));
-  offer(static_cast<models::Lenet*>(nullptr));
-  offer(static_cast<models::Cnn*>(nullptr));
-  offer(static_cast<models::Resnet*>(nullptr));
-  if (!out)
+/// With the network that info.model names.
+template <class Device>
+Outputs predict_on(Device device, const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info) {
+  Outputs out;
+  if (!models::with_model(info.model,
+                          [&]<class Net>(const Net*) { out = predict_with<Net>(file, set, info, std::move(device)); }))
     throw tenon::Error("load_model", "expected a model mlp, lenet, cnn or resnet, got " + tenon::in_quotes(info.model),
                        file.where());
-  return std::move(*out);
+  return out;
 }
 
 }  // namespace program

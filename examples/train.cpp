@@ -293,8 +293,6 @@ int train(int argc, char** argv) {
   const int threads = static_cast<int>(options.whole("--threads", 0, 1024));
   const std::uint64_t test_limit = static_cast<std::uint64_t>(options.whole("--test-limit", 0));
   const std::string& wanted = options.one_of("--device", {"auto", "cpu", "cuda"});
-  // What stands on the command line is judged before any file is opened.
-  if (resume.empty()) static_cast<void>(program::choose_device(wanted, Course(options).precision, threads));
 
   std::optional<SafeTensors> resumed;
   if (!resume.empty()) {

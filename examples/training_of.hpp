@@ -14,13 +14,8 @@ template <class Device>
 std::unique_ptr<tenon::AnySession> make_training_on(Device device, const std::string& model,
                                                     const tenon::SessionOptions& options) {
   std::unique_ptr<tenon::AnySession> made;
-  const auto offer = [&]<class Net>(const Net*) {
-    if (model == Net::name) made = tenon::make_session<Net>(options, std::move(device));
-  };
-  offer(static_cast<models::Mlp*>(nullptr));
-  offer(static_cast<models::Lenet*>(nullptr));
-  offer(static_cast<models::Cnn*>(nullptr));
-  offer(static_cast<models::Resnet*>(nullptr));
+  models::with_model(model,
+                     [&]<class Net>(const Net*) { made = tenon::make_session<Net>(options, std::move(device)); });
   return made;
 }
 

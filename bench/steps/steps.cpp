@@ -78,10 +78,8 @@ int main(int argc, char** argv) {
   const auto number = [&](int i, int fallback) { return argc > i ? std::atoi(argv[i]) : fallback; };
   const int threads = number(2, 2), batch = number(3, 128), epochs = number(4, 2);
   const long limit = number(5, 0);
-  if (model == "mlp") return run<models::Mlp>(threads, batch, epochs, limit);
-  if (model == "lenet") return run<models::Lenet>(threads, batch, epochs, limit);
-  if (model == "cnn") return run<models::Cnn>(threads, batch, epochs, limit);
-  if (model == "resnet") return run<models::Resnet>(threads, batch, epochs, limit);
-  std::fprintf(stderr, "bench_steps: expected mlp, lenet, cnn or resnet, got %s\n", model.c_str());
-  return 2;
+  int status = 2;
+  if (!models::with_model(model, [&]<class Net>(const Net*) { status = run<Net>(threads, batch, epochs, limit); }))
+    std::fprintf(stderr, "bench_steps: expected mlp, lenet, cnn or resnet, got %s\n", model.c_str());
+  return status;
 }

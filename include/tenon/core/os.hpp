@@ -1,5 +1,5 @@
-// What the library asks of the operating system: how many threads, and files read and written safely. The only header
-// that speaks POSIX.
+// What the library asks of the operating system: how many threads, whether this is a container, and files read and written
+// safely. The only header that speaks POSIX.
 //
 // A file is written beside its target and renamed over it, so that a kill at any instant leaves the old or the new one,
 // whole. The temporary's name is fixed (TARGET.tmp) and belongs to whoever holds the lock on the target (TARGET.lock):
@@ -162,6 +162,12 @@ inline PathKind path_kind(const std::string& path) {
   struct stat status;
   if (::stat(path.c_str(), &status) != 0) return PathKind::none;
   return S_ISDIR(status.st_mode) ? PathKind::folder : PathKind::file;
+}
+
+/// Whether this process runs in a container, as Docker and Podman tell.
+inline bool in_container() {
+  return std::getenv("container") != nullptr ||  // as podman and systemd say it
+         path_kind("/.dockerenv") != PathKind::none || path_kind("/run/.containerenv") != PathKind::none;
 }
 
 /// What is in the way of opening files in a folder, in words that follow "got"; empty: nothing.

@@ -11,7 +11,6 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -19,6 +18,7 @@
 #include "tenon/core/arguments.hpp"
 #include "tenon/core/cuda.hpp"
 #include "tenon/core/error.hpp"
+#include "tenon/core/os.hpp"
 
 namespace tenon::kernels {
 
@@ -80,11 +80,7 @@ inline std::string no_device_text(cudaError_t e) {
   int driver = 0;
   static_cast<void>(cudaDriverGetVersion(&driver));
   static_cast<void>(cudaGetLastError());
-  const bool container = std::getenv("container") != nullptr || [] {
-    for (const char* path : {"/.dockerenv", "/run/.containerenv"})
-      if (std::FILE* f = std::fopen(path, "r")) return std::fclose(f), true;
-    return false;
-  }();
+  const bool container = in_container();
   const std::string give = container ? ": start the container with --gpus all" : "";
   if (driver == 0)
     return "expected NVIDIA's driver, got none" +
