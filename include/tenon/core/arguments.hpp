@@ -4,8 +4,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "tenon/core/config.hpp"
+#include "tenon/core/error.hpp"
 #include "tenon/core/random.hpp"
 
 namespace tenon {
@@ -57,6 +59,13 @@ struct Images {
   bool planar = false;
 
   TENON_HD constexpr int sample() const { return h * w * c; }
+  /// Throws unless an image is so many values, in few enough channels.
+  void require_sample(int values, int most_channels) const {
+    if (sample() != values || c > most_channels)
+      throw Error("gather_images", "expected images of " + std::to_string(values) + " values and at most " +
+                                       std::to_string(most_channels) + " channels, got " + std::to_string(h) + " x " +
+                                       std::to_string(w) + " x " + std::to_string(c));
+  }
 };
 
 /// Which sample of the set stands at a position of the epoch: its own number, or a keyed shuffle.

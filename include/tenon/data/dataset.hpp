@@ -74,12 +74,9 @@ class ImageData {
     const double mean[4] = {options_.mean, options_.mean, options_.mean, options_.mean};
     const double deviation[4] = {options_.deviation, options_.deviation, options_.deviation, options_.deviation};
     const auto [images, known] = bytes_on(dev);
-    gather_images(dev, images, order, first, augmentation, Normalisation<T>::from(mean, deviation, images.c), x, true);
-    const Span<std::int32_t> y{labels, static_cast<std::size_t>(x.batch)};
-    if (known)
-      gather_labels(dev, known, order, first, y);
-    else
-      fill_zeros(dev, y.data, y.size);
+    gather_batch(dev, images, known, order, first, augmentation, Normalisation<T>::from(mean, deviation, images.c), x,
+                 known ? labels : nullptr, true);
+    if (!known) fill_zeros(dev, labels, static_cast<std::size_t>(x.batch));
   }
 
   struct Bytes {

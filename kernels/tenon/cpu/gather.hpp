@@ -109,10 +109,7 @@ template <class T, int... D>
 void gather_images(Cpu& dev, const Images& from, const Order& order, std::uint64_t first,
                    const Augmentation& augmentation, const std::type_identity_t<Normalisation<T>>& normalisation,
                    Out<T, D...> x, bool planar = false) {
-  if (from.sample() != Out<T, D...>::sample || from.c > Normalisation<T>::most_channels)
-    throw Error("gather_images", "expected images of " + std::to_string(Out<T, D...>::sample) +
-                                     " values and at most 4 channels, got " + std::to_string(from.h) + " x " +
-                                     std::to_string(from.w) + " x " + std::to_string(from.c));
+  from.require_sample(Out<T, D...>::sample, Normalisation<T>::most_channels);
   constexpr std::size_t grain = 8;
   dev.parallel_chunks(static_cast<std::size_t>(x.batch), grain, [&](std::size_t begin, std::size_t end) {
     // A shuffled image is in no cache: it is asked for while those before it are worked on.
@@ -131,6 +128,15 @@ void gather_images(Cpu& dev, const Images& from, const Order& order, std::uint64
 inline void gather_labels(Cpu&, const std::uint8_t* labels, const Order& order, std::uint64_t first,
                           Span<std::int32_t> y) {
   for (std::size_t b = 0; b < y.size; ++b) y[b] = labels[order(first + b)];
+}
+
+/// gather_images and, unless y is null, gather_labels.
+template <class T, int... D>
+void gather_batch(Cpu& dev, const Images& from, const std::uint8_t* labels, const Order& order, std::uint64_t first,
+                  const Augmentation& augmentation, const std::type_identity_t<Normalisation<T>>& normalisation,
+                  Out<T, D...> x, std::int32_t* y, bool planar = false) {
+  gather_images(dev, from, order, first, augmentation, normalisation, x, planar);
+  if (y) gather_labels(dev, labels, order, first, {y, static_cast<std::size_t>(x.batch)});
 }
 
 }  // namespace tenon::kernels

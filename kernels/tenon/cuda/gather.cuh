@@ -14,11 +14,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <string>
 #include <type_traits>
 
 #include "tenon/core/arguments.hpp"
-#include "tenon/core/error.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/launch.cuh"
 #include "tenon/cuda/rounding.cuh"
@@ -155,10 +153,7 @@ void gather_batch(Cuda& dev, const Images& from, const std::uint8_t* labels, con
                   const Augmentation& augmentation, const std::type_identity_t<Normalisation<T>>& normalisation,
                   Out<T, D...> x, std::int32_t* y, bool planar = false) {
   constexpr int sample = Out<T, D...>::sample;
-  if (from.sample() != sample || from.c > Normalisation<T>::most_channels)
-    throw Error("gather_images", "expected images of " + std::to_string(sample) +
-                                     " values and at most 4 channels, got " + std::to_string(from.h) + " x " +
-                                     std::to_string(from.w) + " x " + std::to_string(from.c));
+  from.require_sample(sample, Normalisation<T>::most_channels);
   // As the CPU's vectors do it, which take consecutive floats of consecutive pixels.
   const bool once = std::is_same_v<T, float> && (from.c == 1 || (from.planar && planar));
   const cuda::GatherTarget<T> to{x.data,
