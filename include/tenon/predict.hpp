@@ -89,10 +89,8 @@ class Predictor {
     arena_ = Memory(static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
     work_ = Memory(P::memory.workspace);
     device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
-    if constexpr (!Device::host_memory) {
-      outputs_ = Buffer<float>(static_cast<std::size_t>(capacity) * outputs);
-      measure_scratch(device_, [this] { run_steps(capacity_); });
-    }
+    outputs_ = kernels::ForHost<Device, float>(static_cast<std::size_t>(capacity) * outputs);
+    if constexpr (!Device::host_memory) measure_scratch(device_, [this] { run_steps(capacity_); });
   }
 
   /// `batch` rows of `inputs` values in PyTorch's order; rows of `outputs` values, valid until the next call.
@@ -109,12 +107,7 @@ class Predictor {
     run_steps(checked(batch));
     const float* const y = arena_.data() + P::memory.output * capacity_;
     const std::size_t n = static_cast<std::size_t>(batch) * outputs;
-    if constexpr (Device::host_memory) {
-      return {y, n};
-    } else {
-      download(device_, y, outputs_.data(), n);
-      return {outputs_.data(), n};
-    }
+    return {outputs_(device_, y, n), n};
   }
 
   const W& weights() const { return *weights_; }
@@ -146,7 +139,7 @@ class Predictor {
   Device device_;
   int capacity_;
   Memory arena_, work_;
-  Buffer<float> outputs_;  // for the host, where it may not look into the device's memory
+  kernels::ForHost<Device, float> outputs_;
 };
 
 }  // namespace tenon

@@ -102,6 +102,28 @@ template <class T>
 void fill_zeros(const Cpu&, T* to, std::size_t n) {
   std::fill(to, to + n, T{});
 }
+/// Numbers of a device as the host sees them: where they lie, or in memory of the host's, if it may not look there.
+template <class Device, class T>
+class ForHost {
+ public:
+  ForHost() = default;
+  explicit ForHost(std::size_t most) {
+    if constexpr (!Device::host_memory) copy_ = Buffer<T>(most);
+  }
+  /// Valid until the next call.
+  const T* operator()(Device& dev, const T* from, std::size_t n) {
+    if constexpr (Device::host_memory) {
+      return from;
+    } else {
+      download(dev, from, copy_.data(), n);
+      return copy_.data();
+    }
+  }
+
+ private:
+  Buffer<T> copy_;
+};
+
 /// Finds out what scratch memory f() takes, where a device has to know before. Nothing is computed.
 template <class F>
 void measure_scratch(Cpu&, F&&) {}

@@ -31,7 +31,7 @@ class OnHost {
   using T = typename Model::T;
 
  public:
-  static constexpr bool copies = !std::remove_cvref_t<decltype(std::declval<Model&>().device())>::host_memory;
+  static constexpr bool copies = !Model::device_type::host_memory;
 
   // Those who save only read, so a const model will do.
   explicit OnHost(const Model& model) : model_(const_cast<Model&>(model)) {

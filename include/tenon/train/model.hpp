@@ -54,6 +54,7 @@ class Model {
   template <class V>
   using Memory = typename Device::template Buffer<V>;
   using Network = Net;
+  using device_type = Device;
   using Train = plan::Plan<Net, M>;
   using Eval = plan::Plan<Net, plan::Mode::eval>;
   static constexpr int inputs = static_cast<int>(Net::input.count());
@@ -233,16 +234,17 @@ class Model {
   /// States are what a training step changes besides the parameters; a step that must not count is taken back by these.
   void save_states() {
     copy(device_, states_.data(), saved_states_.data(), states_.size());
-    save_counters();
+    std::copy(counters_.begin(), counters_.end(), saved_counters_.begin());
   }
-  void save_counters() { std::copy(counters_.begin(), counters_.end(), saved_counters_.begin()); }
   /// The same inside of a recorded step.
   template <class Recorder>
   void save_states_in(Recorder& recorder) {
     if (states_.size() > 0) keep_states(device_, recorder, states_.data(), saved_states_.data(), states_.size());
   }
+  /// All but the counters, which a recorded step does not raise.
+  void restore_recorded_states() { copy(device_, saved_states_.data(), states_.data(), states_.size()); }
   void restore_states() {
-    copy(device_, saved_states_.data(), states_.data(), states_.size());
+    restore_recorded_states();
     std::copy(saved_counters_.begin(), saved_counters_.end(), counters_.begin());
   }
 

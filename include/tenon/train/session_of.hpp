@@ -15,9 +15,9 @@ class SessionOf final : public Session<Net> {
 
  public:
   SessionOf(const SessionOptions& o, Device device)
-      : model_(o.seed, o.capacity, std::move(device)), trainer_(model_, o.optimizer, o.loss, o.schedule, o.trainer) {
-    if constexpr (!Device::host_memory) outputs_ = Buffer<float>(static_cast<std::size_t>(o.capacity) * Model::outputs);
-  }
+      : model_(o.seed, o.capacity, std::move(device)),
+        trainer_(model_, o.optimizer, o.loss, o.schedule, o.trainer),
+        outputs_(static_cast<std::size_t>(o.capacity) * Model::outputs) {}
 
   LossSums step(const float* x, const std::int32_t* labels, int batch) override {
     return trainer_.step(x, labels, batch);
@@ -35,12 +35,7 @@ class SessionOf final : public Session<Net> {
     const auto in = model_.input(batch);
     upload(model_.device(), x, in.data, in.size());
     const auto y = model_.predict(batch);
-    if constexpr (Device::host_memory) {
-      return {y.data, y.size()};
-    } else {
-      download(model_.device(), y.data, outputs_.data(), y.size());
-      return {outputs_.data(), y.size()};
-    }
+    return {outputs_(model_.device(), y.data, y.size()), y.size()};
   }
 
   Progress& progress() override { return trainer_.progress(); }
@@ -67,7 +62,7 @@ class SessionOf final : public Session<Net> {
  private:
   Model model_;
   Trainer<Model, AnyOptimizer> trainer_;
-  Buffer<float> outputs_;  // the last prediction's for the host, where it may not look into the device's
+  kernels::ForHost<Device, float> outputs_;  // of the last prediction
 };
 
 template <class Net, class Device>

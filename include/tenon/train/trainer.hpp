@@ -63,13 +63,11 @@ class Trainer {
         schedule_(schedule),
         options_(options),
         model_(model),
-        targets_(static_cast<std::size_t>(model.capacity()) * targets_a_sample()) {
+        targets_(static_cast<std::size_t>(model.capacity()) * targets_a_sample()),
+        outputs_(static_cast<std::size_t>(model.capacity()) * Model::outputs) {
     for (int s = 0; s < Optimizer::states; ++s) state_.emplace_back(model.parameters().size);
     lay_out_ranges();
-    if constexpr (!host_memory) {
-      outputs_ = Buffer<T>(static_cast<std::size_t>(model.capacity()) * Model::outputs);
-      measure_scratch(model.device(), [this] { take_all_scratch(); });
-    }
+    if constexpr (!host_memory) measure_scratch(model.device(), [this] { take_all_scratch(); });
   }
 
   Model& model() { return model_; }
@@ -225,12 +223,8 @@ class Trainer {
       data.in_order(model_.device(), first, model_.input(batch), targets_.data());
       const auto y = model_.predict(batch);
       sums = sums + loss_(model_.device(), y, targets_.data(), View<T, Batch, Model::outputs>(nullptr, batch));
-      if constexpr (host_memory) {
-        if (!on_batch(first, y)) break;
-      } else {
-        download(model_.device(), y.data, outputs_.data(), y.size());
-        if (!on_batch(first, View<const T, Batch, Model::outputs>(outputs_.data(), batch))) break;
-      }
+      const T* const here = outputs_(model_.device(), y.data, y.size());
+      if (!on_batch(first, View<const T, Batch, Model::outputs>(here, batch))) break;
     }
     return sums;
   }
@@ -243,7 +237,8 @@ class Trainer {
 
   static constexpr double unusual = 1e3;  // an update with lr (1 + norm) beyond it is made on probation
 
-  static constexpr bool host_memory = std::remove_cvref_t<decltype(std::declval<Model&>().device())>::host_memory;
+  using Device = typename Model::device_type;
+  static constexpr bool host_memory = Device::host_memory;
 
   std::size_t targets_a_sample() const {
     return static_cast<std::size_t>(Loss::template targets_a_sample<Model::outputs>());
@@ -258,8 +253,6 @@ class Trainer {
                         r.decay);
     }
   }
-
-  using Device = std::remove_cvref_t<decltype(std::declval<Model&>().device())>;
 
   // Whether steps on that data can be recorded once and replayed: where the device can, and gathers from its own memory.
   template <class Data>
@@ -307,7 +300,7 @@ class Trainer {
         for (; rest >= length; rest -= length) f(static_cast<int>(length));
     };
     each_launch([&](int length) {
-      if (!has_recorded(recorder_, batch, length))
+      if (!find_recorded(recorder_, batch, length))
         record(dev, recorder_, batch, length, [&] { record_step(data, order, augment, batch); });
     });
 
@@ -330,10 +323,7 @@ class Trainer {
     progress_.position += made * static_cast<std::uint64_t>(batch);
     progress_.sums = progress_.sums + control.sums;
     if (made > 0) backed_up_ = false;
-    if (!all) {
-      model_.save_counters();
-      model_.restore_states();
-    }
+    if (!all) model_.restore_recorded_states();
     return control.sums;
   }
 
@@ -411,7 +401,7 @@ class Trainer {
   TrainerOptions options_;
   Model& model_;
   Memory<Target> targets_;
-  Buffer<T> outputs_;                      // the last batch's for the host, where it may not look into the device's
+  kernels::ForHost<Device, T> outputs_;    // of a batch that is evaluated
   std::vector<Memory<T>> state_, backup_;  // the optimizer's; parameters and the optimizer's
   bool backed_up_ = false;                 // the last update was large, and no loss has been seen since
   std::vector<Range> ranges_;

@@ -109,24 +109,23 @@ void record(Cuda& dev, CudaRecorder& r, int batch, int steps, Body&& body) {
                       })});
 }
 
-inline bool has_recorded(const CudaRecorder& r, int batch, int steps) {
-  for (const auto& g : r.graphs)
-    if (g.batch == batch && g.steps == steps) return true;
-  return false;
+/// Null if that was not recorded.
+inline const CudaRecorder::Graph* find_recorded(const CudaRecorder& r, int batch, int steps) {
+  for (const CudaRecorder::Graph& g : r.graphs)
+    if (g.batch == batch && g.steps == steps) return &g;
+  return nullptr;
 }
 
 inline void begin(Cuda& dev, CudaRecorder& r) { upload(dev, &r.host, r.control.data(), 1); }
 
 inline void replay(Cuda& dev, CudaRecorder& r, int batch, int steps) {
-  for (const auto& g : r.graphs)
-    if (g.batch == batch && g.steps == steps) {
-      dev.state().last_kernel = "of recorded steps";
-      detail::check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(g.exec.get()), dev.state().stream), "cudaGraphLaunch",
-                    dev.state().last_kernel);
-      return;
-    }
-  throw Error("cuda", "expected steps that were recorded, got " + std::to_string(steps) + " of " +
-                          std::to_string(batch) + " samples");
+  const CudaRecorder::Graph* const g = find_recorded(r, batch, steps);
+  if (!g)
+    throw Error("cuda", "expected steps that were recorded, got " + std::to_string(steps) + " of " +
+                            std::to_string(batch) + " samples");
+  dev.state().last_kernel = "of recorded steps";
+  detail::check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(g->exec.get()), dev.state().stream), "cudaGraphLaunch",
+                dev.state().last_kernel);
 }
 
 inline void finish(Cuda& dev, CudaRecorder& r) { download(dev, r.control.data(), &r.host, 1); }
