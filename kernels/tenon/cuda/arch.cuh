@@ -74,6 +74,29 @@ __device__ __forceinline__ void store_wide(T* at, const Wide<T>& w) {
 #endif
 }
 
+/// V neighbouring values: by one access if they are 16 bytes and `AtOnce` says that `at` is aligned, else one by one.
+template <bool AtOnce, int V, class T>
+__device__ __forceinline__ void load_values(const T* at, T (&v)[V]) {
+  if constexpr (AtOnce && V > 1) {
+    static_assert(V == Wide<T>::size);
+    const Wide<T> w = load_wide(at);
+    for (int k = 0; k < V; ++k) v[k] = w.v[k];
+  } else {
+    for (int k = 0; k < V; ++k) v[k] = at[k];
+  }
+}
+template <bool AtOnce, int V, class T>
+__device__ __forceinline__ void store_values(T* at, const T (&v)[V]) {
+  if constexpr (AtOnce && V > 1) {
+    static_assert(V == Wide<T>::size);
+    Wide<T> w;
+    for (int k = 0; k < V; ++k) w.v[k] = v[k];
+    store_wide(at, w);
+  } else {
+    for (int k = 0; k < V; ++k) at[k] = v[k];
+  }
+}
+
 /// Whether 16-byte accesses at p are allowed.
 template <class T>
 TENON_HD bool is_wide_aligned(const T* p) {

@@ -16,6 +16,7 @@
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/collective.cuh"
 #include "tenon/cuda/launch.cuh"
+#include "tenon/cuda/rounding.cuh"
 
 namespace tenon::kernels {
 
@@ -72,30 +73,6 @@ struct BatchNormPlace {
   /// Whether this thread speaks for its channels.
   __device__ bool first() const { return live && row == 0; }
 };
-
-// One access of 16 bytes, or one for each T.
-template <bool Aligned, int Piece, class T>
-__device__ __forceinline__ void batch_norm_load(const T* at, T (&v)[Piece]) {
-  if constexpr (Aligned && Piece > 1) {
-    const Wide<T> w = load_wide(at);
-    for (int k = 0; k < Piece; ++k) v[k] = w.v[k];
-  } else {
-    for (int k = 0; k < Piece; ++k) v[k] = at[k];
-  }
-}
-template <bool Aligned, int Piece, class T>
-__device__ __forceinline__ void batch_norm_store(T* at, const T (&v)[Piece]) {
-  if constexpr (Aligned && Piece > 1) {
-    Wide<T> w;
-    for (int k = 0; k < Piece; ++k) w.v[k] = v[k];
-    store_wide(at, w);
-  } else {
-    for (int k = 0; k < Piece; ++k) at[k] = v[k];
-  }
-}
-
-__device__ __forceinline__ float batch_norm_root(float x) { return sqrtf(x); }
-__device__ __forceinline__ double batch_norm_root(double x) { return sqrt(x); }
 
 /// What is known of some rows of Piece channels. An odd number of words, so that threads' do not share banks.
 template <class T, int Piece>
@@ -168,7 +145,7 @@ __device__ BatchNormMoments<T, Piece> batch_norm_moments_of_rows(const T* x, std
     int n = 0;
     for (int i = 0; i < batch_norm_rows; ++i)
       if (r + i * down < end) {
-        batch_norm_load<Aligned>(x + (r + i * down) * channels, v[i]);
+        load_values<Aligned>(x + (r + i * down) * channels, v[i]);
         n = i + 1;
       }
     BatchNormMoments<T, Piece> some;
@@ -196,9 +173,7 @@ struct BatchNormState {
   T *running_mean, *running_var, *mean, *rstd;
   const CudaCursor* cursor;
 
-  __device__ T scale(T m2, std::size_t rows) const {
-    return T(1) / batch_norm_root(m2 / static_cast<T>(rows) + epsilon);
-  }
+  __device__ T scale(T m2, std::size_t rows) const { return T(1) / root_of(m2 / static_cast<T>(rows) + epsilon); }
   __device__ void keep(unsigned c, T mu, T m2, std::size_t rows) const {
     mean[c] = mu;
     rstd[c] = scale(m2, rows);
@@ -232,10 +207,10 @@ struct BatchNormOutput {
     for (std::size_t r = begin; r < end; r += batch_norm_rows * down) {
       T v[batch_norm_rows][Piece];
       for (int i = 0; i < batch_norm_rows; ++i)
-        if (r + i * down < end) batch_norm_load<Aligned>(x + (r + i * down) * channels, v[i]);
+        if (r + i * down < end) load_values<Aligned>(x + (r + i * down) * channels, v[i]);
       for (int i = 0; i < batch_norm_rows; ++i) {
         for (int k = 0; k < Piece; ++k) v[i][k] = (v[i][k] - mean[k]) * scale[k] + shift[k];
-        if (r + i * down < end) batch_norm_store<Aligned>(y + (r + i * down) * channels, v[i]);
+        if (r + i * down < end) store_values<Aligned>(y + (r + i * down) * channels, v[i]);
       }
     }
   }
@@ -301,7 +276,7 @@ __global__ void __launch_bounds__(batch_norm_threads)
   BatchNormOutput<T, Piece> by;
   for (int k = 0; k < Piece; ++k) {
     const unsigned c = at.channel + k;
-    by.set(k, f.mean[c], f.rstd ? f.rstd[c] : T(1) / batch_norm_root(f.var[c] + f.epsilon), f.gamma, f.beta, c);
+    by.set(k, f.mean[c], f.rstd ? f.rstd[c] : T(1) / root_of(f.var[c] + f.epsilon), f.gamma, f.beta, c);
   }
   const std::size_t grain = batch_norm_rows * tile.down, begin = blockIdx.x * grain;
   const std::size_t end = tile.rows - begin < grain ? tile.rows : begin + grain;
@@ -348,8 +323,8 @@ __device__ BatchNormSums<T, Piece> batch_norm_sums_of_rows(const BatchNormGradie
     T x[held][Piece], dy[held][Piece];
     for (int i = 0; i < held; ++i)
       if (r + i * down < end) {
-        batch_norm_load<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
-        batch_norm_load<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
+        load_values<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
+        load_values<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
       }
     for (int i = 0; i < held; ++i)
       if (r + i * down < end)
@@ -382,17 +357,17 @@ struct BatchNormInputGradient {
       T x[held][Piece], dy[held][Piece];
       for (int i = 0; i < held; ++i)
         if (r + i * down < end) {
-          batch_norm_load<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
-          batch_norm_load<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
+          load_values<Aligned>(g.x + (r + i * down) * channels + c, x[i]);
+          load_values<Aligned>(g.dy + (r + i * down) * channels + c, dy[i]);
         }
       for (int i = 0; i < held; ++i)
         if (r + i * down < end) {
           T* const dx = g.dx + (r + i * down) * channels + c;
           T old[Piece] = {};
-          if (g.add_dx) batch_norm_load<Aligned>(dx, old);
+          if (g.add_dx) load_values<Aligned>(dx, old);
           for (int k = 0; k < Piece; ++k)
             dy[i][k] = old[k] + (dy[i][k] * scale[k] + ((x[i][k] - mean[k]) * by_x[k] + constant[k]));
-          batch_norm_store<Aligned>(dx, dy[i]);
+          store_values<Aligned>(dx, dy[i]);
         }
     }
   }

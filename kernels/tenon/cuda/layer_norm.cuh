@@ -14,6 +14,7 @@
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/collective.cuh"
 #include "tenon/cuda/launch.cuh"
+#include "tenon/cuda/rounding.cuh"
 
 namespace tenon::kernels {
 
@@ -63,11 +64,9 @@ struct LayerNormChunks {
   }
 };
 
-__device__ __forceinline__ float layer_norm_scale(float variance, float epsilon) {
-  return 1 / sqrtf(variance + epsilon);
-}
-__device__ __forceinline__ double layer_norm_scale(double variance, double epsilon) {
-  return 1 / sqrt(variance + epsilon);
+template <class T>
+__device__ __forceinline__ T layer_norm_scale(T variance, T epsilon) {
+  return 1 / root_of(variance + epsilon);
 }
 
 /// The rows and what goes with them: x, y (rows, N), gamma, beta (N), mean, rstd (rows); all but x and y may be null.
@@ -113,26 +112,13 @@ struct LayerNormPart {
   __device__ void load(const T* row, int member) {
     for (int i = 0; i < Team::own; ++i) {
       const int p = i * Team::width + member;
-      if (p >= Team::pieces) continue;
-      if constexpr (Team::size == 1) {
-        v[i][0] = row[p];
-      } else {
-        const Wide<T> w = load_wide(row + p * Team::size);
-        for (int k = 0; k < Team::size; ++k) v[i][k] = w.v[k];
-      }
+      if (p < Team::pieces) load_values<true>(row + p * Team::size, v[i]);
     }
   }
   __device__ void store(T* row, int member) const {
     for (int i = 0; i < Team::own; ++i) {
       const int p = i * Team::width + member;
-      if (p >= Team::pieces) continue;
-      if constexpr (Team::size == 1) {
-        row[p] = v[i][0];
-      } else {
-        Wide<T> w;
-        for (int k = 0; k < Team::size; ++k) w.v[k] = v[i][k];
-        store_wide(row + p * Team::size, w);
-      }
+      if (p < Team::pieces) store_values<true>(row + p * Team::size, v[i]);
     }
   }
 };

@@ -25,30 +25,6 @@ struct alignas(16) SlopeSumsShared {
   T sum[slope_threads][V];
 };
 
-/// V values at once.
-template <class T, int V>
-struct Values {
-  T v[V];
-  __device__ __forceinline__ void load(const T* at) {
-    if constexpr (V == 1) {
-      v[0] = *at;
-    } else {
-      static_assert(V == Wide<T>::size);
-      const Wide<T> w = load_wide(at);
-      for (int k = 0; k < V; ++k) v[k] = w.v[k];
-    }
-  }
-  __device__ __forceinline__ void store(T* at) const {
-    if constexpr (V == 1) {
-      *at = v[0];
-    } else {
-      Wide<T> w;
-      for (int k = 0; k < V; ++k) w.v[k] = v[k];
-      store_wide(at, w);
-    }
-  }
-};
-
 // Block (panel, chunk): `width` times V columns, `chunk` rows. sums are (chunks, cols).
 template <class F, int V, class T>
 __global__ void __launch_bounds__(slope_threads)
@@ -64,14 +40,14 @@ __global__ void __launch_bounds__(slope_threads)
   T sum[V] = {};
   if (mine)
     for (int i = begin + down; i < end; i += batch * below) {
-      Values<T, V> d[batch] = {}, v[batch] = {};
+      T d[batch][V] = {}, v[batch][V] = {};
       TENON_UNROLL
       for (int r = 0; r < batch; ++r)
         if (r * below < end - i) {
           const std::size_t at =
               static_cast<std::size_t>(i + r * below) * static_cast<std::size_t>(cols) + static_cast<std::size_t>(col);
-          d[r].load(dy + at);
-          if constexpr (!F::identity) v[r].load(y + at);
+          load_values<true>(dy + at, d[r]);
+          if constexpr (!F::identity) load_values<true>(y + at, v[r]);
         }
       TENON_UNROLL
       for (int r = 0; r < batch; ++r)
@@ -79,10 +55,10 @@ __global__ void __launch_bounds__(slope_threads)
           if constexpr (!F::identity) {
             const std::size_t at = static_cast<std::size_t>(i + r * below) * static_cast<std::size_t>(cols) +
                                    static_cast<std::size_t>(col);
-            for (int k = 0; k < V; ++k) d[r].v[k] *= F::slope(T(0), v[r].v[k]);
-            d[r].store(dy + at);
+            for (int k = 0; k < V; ++k) d[r][k] *= F::slope(T(0), v[r][k]);
+            store_values<true>(dy + at, d[r]);
           }
-          for (int k = 0; k < V; ++k) sum[k] += d[r].v[k];
+          for (int k = 0; k < V; ++k) sum[k] += d[r][k];
         }
     }
   if (!sums) return;

@@ -22,17 +22,13 @@ struct One {
 
 template <class Piece, class T>
 __device__ __forceinline__ Piece load_piece(const T* at) {
-  if constexpr (Piece::size == 1)
-    return {{*at}};
-  else
-    return load_wide(at);
+  Piece p;
+  load_values<true>(at, p.v);
+  return p;
 }
 template <class Piece, class T>
 __device__ __forceinline__ void store_piece(T* at, const Piece& p) {
-  if constexpr (Piece::size == 1)
-    *at = p.v[0];
-  else
-    store_wide(at, p);
+  store_values<true>(at, p.v);
 }
 
 /// f(Wide<T>{}) if 16 bytes divide C channels and `aligned` holds, else f(One<T>{}).
