@@ -6,40 +6,14 @@
 
 #include "cuda/support.hpp"
 #include "files.hpp"
+#include "train/small_images.hpp"
 
 using namespace tenon;
 using namespace tenon::tests;
 
 namespace {
 
-// What a step may be made of: convolution with pool and Flatten, batch statistics, a residual, dropout, a short last batch.
-using Net = Sequential<Input<1, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
-                       Residual<Conv2d<6, Kernel<3>, Padding<1>>, ReLU>, Flatten, Linear<20>, ReLU, Dropout<Rate<1, 4>>,
-                       Linear<4>>;
-
-struct Set {
-  int count = 0, channels = 1, height = 8, width = 8;
-  std::vector<std::uint8_t> pixels, labels;
-};
-
-// Images whose class is the quarter that is bright.
-Set quarters(int count) {
-  Set s;
-  s.count = count;
-  for (int i = 0; i < count; ++i) {
-    const random::Four r = random::Key{9, random::Use::user, 0, 0}.words(static_cast<std::uint64_t>(i), 0);
-    const int label = static_cast<int>(r.v[0] % 4);
-    s.labels.push_back(static_cast<std::uint8_t>(label));
-    for (int y = 0; y < 8; ++y)
-      for (int x = 0; x < 8; ++x) {
-        const random::Four n = random::Key{9, random::Use::user, 1, 0}.words(static_cast<std::uint64_t>(i),
-                                                                             static_cast<std::uint32_t>(y * 8 + x));
-        const bool bright = (y / 4) * 2 + x / 4 == label;
-        s.pixels.push_back(static_cast<std::uint8_t>(n.v[0] % 100 + (bright ? 100 : 0)));
-      }
-  }
-  return s;
-}
+using Net = NetOfAll;
 
 const ImageOptions augmented{0.5, 0.25, true, true};
 
@@ -56,7 +30,7 @@ struct Course {
 };
 
 template <class Device, class Optimizer>
-Course steps_of(Device dev, const Set& set, Optimizer optimizer, int epochs, int steps_a_launch) {
+Course steps_of(Device dev, const ImageSet& set, Optimizer optimizer, int epochs, int steps_a_launch) {
   Model<Net, Device> model(Seed{5}, 16, std::move(dev));
   Trainer trainer(model, optimizer, CrossEntropy{}, Schedule::one_cycle(30), {1.0, steps_a_launch});
   const ImageData data(set, augmented);
@@ -75,7 +49,7 @@ Course steps_of(Device dev, const Set& set, Optimizer optimizer, int epochs, int
 }  // namespace
 
 TEST_CASE("cuda: a training has the losses of the Cpu") {
-  const Set set = quarters(107);  // 16 does not divide it
+  const ImageSet set = quarters(107);  // 16 does not divide it
   const auto check = [&](auto optimizer) {
     const Course cpu = steps_of(Cpu{}, set, optimizer, 2, 1), gpu = steps_of(cuda(), set, optimizer, 2, 1);
     REQUIRE(cpu.losses.size() == 14);
@@ -88,7 +62,7 @@ TEST_CASE("cuda: a training has the losses of the Cpu") {
 }
 
 TEST_CASE("cuda: the same bits every time, and whatever is launched as one") {
-  const Set set = quarters(107);
+  const ImageSet set = quarters(107);
   CHECK(same_bits_always([&] { return steps_of(cuda(), set, AdamW{}, 1, 4).weights; }));
   const auto one = steps_of(cuda(), set, AdamW{}, 2, 1).weights;
   CHECK(steps_of(cuda(), set, AdamW{}, 2, 4).weights == one);
@@ -96,7 +70,7 @@ TEST_CASE("cuda: the same bits every time, and whatever is launched as one") {
 }
 
 TEST_CASE("cuda: nothing is allocated once a training runs") {
-  const Set set = quarters(107), test = quarters(40);
+  const ImageSet set = quarters(107), test = quarters(40);
   Model<Net, Cuda> model(Seed{5}, 16, cuda());
   Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(30), {1.0, 4});
   const ImageData data(set, augmented), test_data(test, augmented);
@@ -115,7 +89,7 @@ TEST_CASE("cuda: nothing is allocated once a training runs") {
 }
 
 TEST_CASE("cuda: tf32 and bf16 stay as close to fp32 as their factors do") {
-  const Set set = quarters(64);
+  const ImageSet set = quarters(64);
   const Course exact = steps_of(Cuda(CudaMath::fp32), set, Sgd{0.05}, 1, 1);
   const auto apart = [&](CudaMath math) {
     const Course c = steps_of(Cuda(math), set, Sgd{0.05}, 1, 1);
@@ -133,7 +107,7 @@ TEST_CASE("cuda: tf32 and bf16 stay as close to fp32 as their factors do") {
 }
 
 TEST_CASE("cuda: evaluation and prediction are those of the Cpu, from the same file") {
-  const Set set = quarters(50);
+  const ImageSet set = quarters(50);
   const ImageData data(set, {0.5, 0.25});
   Model<Net> cpu(Seed{3}, 16, Cpu{});
   Trainer on_cpu(cpu, Adam{3e-3});
@@ -167,7 +141,7 @@ TEST_CASE("cuda: evaluation and prediction are those of the Cpu, from the same f
 }
 
 TEST_CASE("cuda: a loss that is not finite stops with the layer's name and the last good weights") {
-  const Set set = quarters(107);
+  const ImageSet set = quarters(107);
   Model<Net, Cuda> model(Seed{5}, 16, cuda());
   Trainer trainer(model, Sgd{0.05}, CrossEntropy{}, {}, {0, 4});
   const ImageData data(set, augmented);
@@ -198,7 +172,7 @@ TEST_CASE("cuda: a loss that is not finite stops with the layer's name and the l
 }
 
 TEST_CASE("cuda: an update that overflows is taken back, recorded or not") {
-  const Set set = quarters(107);
+  const ImageSet set = quarters(107);
   for (const int together : {1, 4}) {
     Model<Net, Cuda> model(Seed{5}, 16, cuda());
     Trainer trainer(model, Sgd{1e38}, CrossEntropy{}, {}, {0, together});
@@ -220,12 +194,12 @@ TEST_CASE("cuda: samples of one's own, a batch in a view, and data that change")
   const auto x = numbers<float>(15, 3), y = numbers<float>(10, 4);
   CHECK(b.step(x.data(), y.data(), 5).loss() == Approx(a.step(x.data(), y.data(), 5).loss()).epsilon(1e-5));
 
-  const Set one = quarters(32), other = quarters(40);
+  const ImageSet one = quarters(32), other = quarters(40);
   Model<Net> on_cpu(Seed{2}, 16, Cpu{});
   Model<Net, Cuda> on_gpu(Seed{2}, 16, cuda());
   Trainer ta(on_cpu, Sgd{0.01});
   Trainer tb(on_gpu, Sgd{0.01});
-  for (const Set* set : {&one, &other, &one}) {
+  for (const ImageSet* set : {&one, &other, &one}) {
     const ImageData data(*set, augmented);
     CHECK(tb.epoch(data).loss() == Approx(ta.epoch(data).loss()).epsilon(1e-3));
   }

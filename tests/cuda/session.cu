@@ -1,12 +1,11 @@
 // Session on Cuda: what the host sees of it is what it sees of one on the Cpu, and each goes on from the other's files.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
-#include <tenon/data/images.hpp>
-#include <tenon/layers.hpp>
 #include <tenon/train/session_of.hpp>
 
 #include "cuda/support.hpp"
 #include "files.hpp"
+#include "train/small_images.hpp"
 
 using namespace tenon;
 using namespace tenon::tests;
@@ -14,17 +13,6 @@ using namespace tenon::tests;
 namespace {
 
 using Net = Sequential<Input<1, 6, 6>, Conv2d<4, Kernel<3>>, BatchNorm<>, ReLU, Flatten, Linear<10>>;
-
-ImageSet random_images(int count) {
-  ImageSet set{count, 1, 6, 6, {}, {}};
-  const random::Key key{7, random::Use::user, 0, 0};
-  for (int i = 0; i < count; ++i) {
-    for (std::uint32_t p = 0; p < 36; ++p)
-      set.pixels.push_back(static_cast<std::uint8_t>(key.words(static_cast<std::uint64_t>(i), p).v[0]));
-    set.labels.push_back(static_cast<std::uint8_t>(i % 10));
-  }
-  return set;
-}
 
 void check_close(std::span<const float> a, std::span<const float> b) {
   REQUIRE(a.size() == b.size());

@@ -10,25 +10,16 @@
 #include "tenon/data/images.hpp"
 #include "tenon/layers.hpp"
 #include "tenon/optimizers/any_optimizer.hpp"
+#include "train/small_images.hpp"
 
 using namespace tenon;
+using namespace tenon::tests;
 
 namespace {
 
 // Everything that a resume could forget: running statistics, dropout, augmentation.
 using Net =
     Sequential<Input<1, 6, 6>, Conv2d<4, Kernel<3>>, BatchNorm<>, ReLU, Flatten, Dropout<Rate<1, 4>>, Linear<10>>;
-
-ImageSet random_images(int count) {
-  ImageSet set{count, 1, 6, 6, {}, {}};
-  const random::Key key{7, random::Use::user, 0, 0};
-  for (int i = 0; i < count; ++i) {
-    for (std::uint32_t p = 0; p < 36; ++p)
-      set.pixels.push_back(static_cast<std::uint8_t>(key.words(static_cast<std::uint64_t>(i), p).v[0]));
-    set.labels.push_back(static_cast<std::uint8_t>(i % 10));
-  }
-  return set;
-}
 
 // Not CHECK(get(a) == get(b)): nobody reads weights in a terminal.
 bool same_files(const std::string& a, const std::string& b) { return get(a) == get(b); }

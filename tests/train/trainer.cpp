@@ -5,39 +5,14 @@
 #include <limits>
 
 #include "catch.hpp"
+#include "train/small_images.hpp"
 
 using namespace tenon;
+using namespace tenon::tests;
 
 namespace {
 
-// Everything that could make bits depend on threads: convolution, batch statistics, dropout, residuals, a short last batch.
-using Net = Sequential<Input<1, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
-                       Residual<Conv2d<6, Kernel<3>, Padding<1>>, ReLU>, Flatten, Linear<20>, ReLU, Dropout<Rate<1, 4>>,
-                       Linear<4>>;
-
-struct Set {
-  int count = 0, channels = 1, height = 8, width = 8;
-  std::vector<std::uint8_t> pixels, labels;
-};
-
-// Images whose class is the quarter that is bright.
-Set quarters(int count) {
-  Set s;
-  s.count = count;
-  for (int i = 0; i < count; ++i) {
-    const random::Four r = random::Key{9, random::Use::user, 0, 0}.words(static_cast<std::uint64_t>(i), 0);
-    const int label = static_cast<int>(r.v[0] % 4);
-    s.labels.push_back(static_cast<std::uint8_t>(label));
-    for (int y = 0; y < 8; ++y)
-      for (int x = 0; x < 8; ++x) {
-        const random::Four n = random::Key{9, random::Use::user, 1, 0}.words(static_cast<std::uint64_t>(i),
-                                                                             static_cast<std::uint32_t>(y * 8 + x));
-        const bool bright = (y / 4) * 2 + x / 4 == label;
-        s.pixels.push_back(static_cast<std::uint8_t>(n.v[0] % 100 + (bright ? 100 : 0)));
-      }
-  }
-  return s;
-}
+using Net = NetOfAll;
 
 template <class M>
 std::vector<unsigned char> bits(const M& m) {
@@ -49,7 +24,7 @@ std::vector<unsigned char> bits(const M& m) {
   return b;
 }
 
-std::vector<unsigned char> train(const Set& set, int threads, Isa isa, int stop_after = 0) {
+std::vector<unsigned char> train(const ImageSet& set, int threads, Isa isa, int stop_after = 0) {
   Cpu cpu = cpu_with_threads(threads);
   cpu.set_isa(isa);
   Model<Net> model(Seed{5}, 16, std::move(cpu));
@@ -65,7 +40,7 @@ std::vector<unsigned char> train(const Set& set, int threads, Isa isa, int stop_
 }  // namespace
 
 TEST_CASE("trainer: the same bits for any number of threads, and from run to run") {
-  const Set set = quarters(107);  // 16 does not divide it
+  const ImageSet set = quarters(107);  // 16 does not divide it
   for (const Isa isa : {Isa::portable, detect_isa()}) {
     const auto one = train(set, 1, isa);
     CHECK(one == train(set, 1, isa));
@@ -76,7 +51,7 @@ TEST_CASE("trainer: the same bits for any number of threads, and from run to run
 }
 
 TEST_CASE("trainer: it learns", "[smoke]") {
-  const Set train_set = quarters(400), test_set = quarters(60);
+  const ImageSet train_set = quarters(400), test_set = quarters(60);
   Model<Net> model(Seed{1}, 32);
   Trainer trainer(model, Adam{3e-3});
   const ImageData data(train_set, {0.5, 0.25}), test(test_set, {0.5, 0.25});
@@ -92,7 +67,7 @@ TEST_CASE("trainer: it learns", "[smoke]") {
 }
 
 TEST_CASE("trainer: evaluation does not depend on the capacity, beyond rounding") {
-  const Set set = quarters(50);
+  const ImageSet set = quarters(50);
   Model<Net> a(Seed{1}, 7), b(Seed{1}, 50);
   Trainer ta(a, Sgd{}), tb(b, Sgd{});
   const ImageData data(set);
@@ -232,7 +207,7 @@ TEST_CASE("trainer: an update that would overflow is taken back, and one that ru
 
 TEST_CASE("trainer: a last batch of one sample is left out where BatchNorm needs two") {
   using Flat = Sequential<Input<1, 8, 8>, Flatten, Linear<6>, BatchNorm<>, ReLU, Linear<4>>;
-  const Set set = quarters(17);
+  const ImageSet set = quarters(17);
   Model<Flat> model(Seed{5}, 16);
   Trainer trainer(model, Adam{});
   trainer.epoch(ImageData(set));
