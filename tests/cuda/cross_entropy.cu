@@ -186,24 +186,16 @@ TEMPLATE_TEST_CASE_SIG("cuda: a label that is no class makes the loss NaN, and l
 
 TEST_CASE("cuda: cross_entropy's gradient is that of its loss") {
   constexpr int B = 3, C = 5;
-  auto x = numbers<double>(B * C, 9, -2, 2);
+  const auto x = numbers<double>(B * C, 9, -2, 2);
   const auto weights = numbers<double>(C, 10, 0.5, 2);
   OnDevice<std::int32_t> y(std::vector<std::int32_t>{4, 0, 2});
   const CrossEntropyOptions<double> options{0.2, weights.data()};
   OnDevice<double> on_device(x), dx(x.size());
   loss_of<double, C>(on_device, y, options, dx.data());
-  const auto got = dx.read();
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double at = x[i], h = 1e-5;
-    double f[2];
-    for (int side = 0; side < 2; ++side) {
-      x[i] = at + (side ? h : -h);
-      OnDevice<double> moved(x);
-      f[side] = loss_of<double, C>(moved, y, options, nullptr).loss();
-    }
-    x[i] = at;
-    CHECK_THAT(got[i], WithinAbs((f[1] - f[0]) / (2 * h), 1e-9));
-  }
+  check_gradient(dx.read(), x, 1e-9, [&](const auto& at) {
+    OnDevice<double> moved(at);
+    return loss_of<double, C>(moved, y, options, nullptr).loss();
+  });
 }
 
 TEST_CASE("cuda: a recorded step adds its loss to the epoch's, until one is not finite") {

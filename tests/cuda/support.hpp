@@ -61,6 +61,22 @@ class OnDevice {
   kernels::CudaBuffer<T> memory_;
 };
 
+/// Whether `gradient` is that of f at x, by central differences.
+template <class F>
+void check_gradient(const std::vector<double>& gradient, std::vector<double> x, double bound, F&& f) {
+  const double h = 1e-5;
+  REQUIRE(gradient.size() == x.size());
+  for (std::size_t i = 0; i < x.size(); ++i) {
+    const double at = x[i];
+    x[i] = at + h;
+    const double up = f(x);
+    x[i] = at - h;
+    const double down = f(x);
+    x[i] = at;
+    CHECK_THAT(gradient[i], WithinAbs((up - down) / (2 * h), bound));
+  }
+}
+
 /// Whether f(), which gives a vector, gives the same bits every time: under every order of threads and blocks where the
 /// stand-in runs it, three times on a GPU.
 template <class F>
