@@ -47,11 +47,14 @@ succeed "${course[@]}" --resume auto
 same whole model.safetensors
 [ "$(cut -d, -f1-5 m.jsonl)" = "$(cut -d, -f1-5 whole.jsonl)" ] || fail "metrics: $(cat m.jsonl)"
 
-# --- set-up: reading that never ends, as of a network drive that hangs
+# --- set-up: reading that never ends, as of a network drive that hangs. ThreadSanitizer holds a handler back until the
+# system call that was interrupted has returned, so under it an open() that hangs cannot be ended at all.
+signals="INT:130 TERM:143"
+if grep -qa __tsan_init "$train"; then signals=""; fi
 mkdir hangs
 cp data/t10k* data/train-labels* hangs
 mkfifo hangs/train-images-idx3-ubyte
-for signal in INT:130 TERM:143; do
+for signal in $signals; do
   start "$train" --data hangs --out hung
   until [ -e hung.checkpoint.lock ]; do sleep 0.01; done
   sleep 0.2
