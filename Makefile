@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: MIT
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help train test bench kernel-report format clean
+.PHONY: help train test test-containers bench kernel-report format clean
 SHELL := /bin/bash
 
 BIN := build/cpu/bin
@@ -11,7 +11,7 @@ BUILD := cmake --build --parallel $(shell nproc) --preset
 TRAIN_FLAGS ?=
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
 # In the environment, because both programs must know them.
 train: export TENON_DATA := $(or $(TENON_DATA),fashion-mnist)
@@ -36,6 +36,11 @@ test:  ## build and run the tests (with CI set, warnings are errors, and what fa
 	@cmake --preset cpu $(if $(CI),-DTENON_WERROR=ON)
 	@$(BUILD) cpu
 	@ctest --preset cpu $(if $(CI),--repeat until-pass:2)
+
+# Images for CUDA too where its toolkit is (TENON_IMAGES="cpu cuda"): they take another five minutes.
+test-containers:  ## build the images, run every command of docs/containers.md, check what it promises
+	@tools/setup train
+	@tests/containers/run $(or $(TENON_IMAGES),cpu)
 
 bench:  ## build and run the benches: each kernel against its floor, whole epochs against peers, the cost of compiling
 	@tools/setup bench

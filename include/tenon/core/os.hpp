@@ -65,9 +65,11 @@ inline Fd open_fd(const std::string& path, int flags, mode_t mode = 0) {
   return Fd(fd);
 }
 
-inline Error os_error(std::string_view operation, std::string_view expected, int code, std::string_view where) {
+inline Error os_error(std::string_view operation, std::string_view expected, int code, std::string_view where,
+                      std::string_view advice = {}) {
   std::string message("expected ");
   message.append(expected).append(", got \"").append(std::generic_category().message(code)).append("\"");
+  if (!advice.empty()) message.append("; ").append(advice);
   return Error(operation, message, where);
 }
 
@@ -325,7 +327,12 @@ class FileLock {
         fd_ = detail::open_fd(lock, O_RDONLY | flags);
         if (!fd_) errno = EACCES;
       }
-      if (!fd_) throw detail::os_error("write_file", "an existing folder that can be written to", errno, path_);
+      if (!fd_)
+        throw detail::os_error("write_file", "an existing folder that can be written to", errno, path_,
+                               errno == EACCES && in_container()
+                                   ? "a container that writes to a mounted folder runs as its owner: --user "
+                                     "\"$(id -u):$(id -g)\""
+                                   : "");
       while (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EINTR) continue;
         const int code = std::exchange(errno, 0);

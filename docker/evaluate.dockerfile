@@ -1,0 +1,83 @@
+# syntax=docker/dockerfile:1
+# An image that evaluates: tenon-evaluate alone. The model and the images are mounted.
+#
+#   docker build -f docker/evaluate.dockerfile -t evaluate .                                for NVIDIA GPUs, and the CPU
+#   docker build -f docker/evaluate.dockerfile -t evaluate --build-arg TENON_DEVICE=cpu .   a static program on scratch
+#   docker run --rm -v "$PWD/models:/models" -v "$PWD/data:/data" evaluate /models/model.safetensors --data /data
+#
+# docs/containers.md has the rest. train.dockerfile begins with the same stages, so that both share their layers.
+# SPDX-License-Identifier: MIT
+
+# --- shared stages: begin
+# cuda or cpu. What is built for cuda runs on the CPU, too.
+ARG TENON_DEVICE=cuda
+# Bases by tag; a digest ("@sha256:...") pins one to the byte.
+ARG DEBIAN_TAG=12.12-slim
+ARG DEBIAN_DIGEST=
+ARG CUDA_VERSION=13.0.1
+ARG CUDA_DEVEL_DIGEST=
+ARG CUDA_BASE_DIGEST=
+
+# Dependencies before sources, so that a changed source installs nothing. What is downloaded stays in cache mounts, and so
+# in no layer; the bases' docker-clean would empty them.
+FROM docker.io/library/debian:${DEBIAN_TAG}${DEBIAN_DIGEST} AS dependencies-cpu
+COPY tools/setup tools/find-data /src/tools/
+RUN --mount=type=cache,id=tenon-apt-debian,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=tenon-apt-lists-debian,target=/var/lib/apt/lists,sharing=locked \
+    rm -f /etc/apt/apt.conf.d/docker-clean && /src/tools/setup image
+
+FROM docker.io/nvidia/cuda:${CUDA_VERSION}-devel-ubuntu24.04${CUDA_DEVEL_DIGEST} AS dependencies-cuda
+COPY tools/setup tools/find-data /src/tools/
+RUN --mount=type=cache,id=tenon-apt-ubuntu,target=/var/cache/apt,sharing=locked \
+    --mount=type=cache,id=tenon-apt-lists-ubuntu,target=/var/lib/apt/lists,sharing=locked \
+    rm -f /etc/apt/apt.conf.d/docker-clean && /src/tools/setup image
+
+# The preset image-cpu or image-cuda of CMakePresets.json says how the programs are built. (A stage has no tag.)
+# hadolint ignore=DL3006
+FROM dependencies-${TENON_DEVICE} AS dependencies
+FROM dependencies AS sources
+ENV CCACHE_DIR=/ccache CMAKE_CXX_COMPILER_LAUNCHER=ccache CMAKE_CUDA_COMPILER_LAUNCHER=ccache
+WORKDIR /src
+COPY CMakeLists.txt CMakePresets.json LICENSE ./
+COPY cmake/ cmake/
+COPY include/ include/
+COPY kernels/ kernels/
+COPY examples/ examples/
+# --- shared stages: end
+
+# /image is laid out as the image will be. Whoever the container runs as may write to /models.
+FROM sources AS build
+ARG TENON_DEVICE
+ARG TENON_CUDA_ARCHITECTURES=
+RUN --mount=type=cache,id=tenon-ccache,target=/ccache \
+    cmake --preset "image-${TENON_DEVICE}" ${TENON_CUDA_ARCHITECTURES:+"-DCMAKE_CUDA_ARCHITECTURES=${TENON_CUDA_ARCHITECTURES}"} && \
+    cmake --build --preset "image-${TENON_DEVICE}" --parallel "$(nproc)" --target tenon-evaluate && \
+    install -D -t /image/usr/local/bin "build/image-${TENON_DEVICE}/bin/tenon-evaluate" && \
+    install -D -m 644 -t /image/usr/share/doc/tenon LICENSE && \
+    install -d -m 1777 /image/models /image/tmp
+
+FROM scratch AS base-cpu
+
+# The base has the driver's way in, and no library of the toolkit: predictions need none.
+FROM docker.io/nvidia/cuda:${CUDA_VERSION}-base-ubuntu24.04${CUDA_BASE_DIGEST} AS base-cuda
+
+# hadolint ignore=DL3006
+FROM base-${TENON_DEVICE}
+COPY --from=build /image/ /
+
+# Any user will do: nothing is looked up in /etc/passwd. Every flag of the program has an environment variable.
+USER 65532:65532
+WORKDIR /models
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["/usr/local/bin/tenon-evaluate"]
+
+# Last, for they change with every commit.
+ARG TENON_VERSION=unknown
+ARG TENON_REVISION=unknown
+ARG TENON_SOURCE=unknown
+LABEL org.opencontainers.image.title="tenon evaluate" \
+      org.opencontainers.image.description="Evaluates a model of tenon, or predicts, on mounted images" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.version="${TENON_VERSION}" \
+      org.opencontainers.image.revision="${TENON_REVISION}" \
+      org.opencontainers.image.source="${TENON_SOURCE}"

@@ -1,0 +1,21 @@
+# The files that images are made by, without building one: what they say of one another, hadolint, and that every package
+# they install exists in this distribution. tests/containers/run builds and uses the images.
+# SPDX-License-Identifier: MIT
+source "$(dirname "$0")/../support/common.sh"
+python=$root/build/python/bin/python3
+[ -x "$python" ] || python=python3
+need "$python"
+"$python" "$(dirname "$0")/files.py" "$root"
+
+# Names of packages, by this system's lists if it has them. tools/setup has them for Debian 12 and Ubuntu 24.04 alike.
+if command -v apt-cache >/dev/null && apt-cache show g++ >/dev/null 2>&1; then
+  sed -nE '/^needs\(\)/,/^TABLE/s/^(train|data|image) *;[^;]*; *([^ ;]+).*/\2/p' "$root/tools/setup" | tr '|' '\n' | while read -r package; do
+    apt-cache show "$package" >/dev/null 2>&1 || fail "expected a package $package, found none"
+  done
+else
+  echo "left out: the packages' names (no package lists here)"
+fi
+
+hadolint=$(command -v "$root/build/python/bin/hadolint" hadolint | head -n 1 || true)
+[ -n "$hadolint" ] || skip "no hadolint here (tools/setup ci installs it); the rest passed"
+find "$root" -path "$root/build" -prune -o \( -name '*.dockerfile' -o -name Dockerfile \) -print0 | xargs -0 "$hadolint"
