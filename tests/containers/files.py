@@ -30,10 +30,11 @@ def instructions(path):
     return [tuple(line.split(None, 1)) for line in text.splitlines() if line.strip()]
 
 
-def allowed(path):
-    """Whether .dockerignore lets a path of the repository into the build."""
+def allowed(dockerfile, path):
+    """Whether a path of the repository is let into the build: by DOCKERFILE.dockerignore, else by .dockerignore."""
     let_in = True
-    for line in (root / ".dockerignore").read_text().splitlines():
+    ignore = dockerfile.with_name(dockerfile.name + ".dockerignore")
+    for line in (ignore if ignore.exists() else root / ".dockerignore").read_text().splitlines():
         if not line or line.startswith("#"):
             continue
         pattern, wanted = line.lstrip("!"), line.startswith("!")
@@ -53,15 +54,16 @@ for path in dockerfiles:
     for name, rest in found:
         if name == "COPY" and "--from=" not in rest:
             for source in [word for word in rest.split() if not word.startswith("--")][:-1]:
-                if not (root / source.rstrip("/")).exists():
+                source = source.rstrip("/")
+                if source != "dvc.lock" and not (root / source).exists():  # that one is the user's
                     fail(f"{path.name}: COPY {source}, which is not there")
-                if not allowed(source.rstrip("/")):
-                    fail(f"{path.name}: COPY {source}, which .dockerignore keeps out")
+                if not allowed(path, source):
+                    fail(f"{path.name}: COPY {source}, which its .dockerignore keeps out")
         if name == "VOLUME":
             fail(f"{path.name}: VOLUME, which makes an anonymous volume for each container")
         if name in ("ENTRYPOINT", "CMD") and not rest.lstrip().startswith("["):
             fail(f"{path.name}: {name} through a shell, which takes the signals")
-        if name in ("ARG", "ENV") and re.search(r"SECRET|PASSWORD|TOKEN|_KEY", rest, re.I):
+        if name in ("ARG", "ENV") and re.search(r"(SECRET|PASSWORD|TOKEN|_KEY)\w*=", rest, re.I):
             fail(f"{path.name}: {name} {rest}: a secret in an image's history; use --mount=type=secret")
         if name == "FROM" and re.match(r"docker\.io/\S+", rest) and ":" not in rest:
             fail(f"{path.name}: FROM {rest} without a tag")
