@@ -108,7 +108,7 @@ said = subprocess.run(["bash", "tools/setup", "dev"], cwd=root, capture_output=T
 expect(said.returncode == 0 or "so nothing was installed" in said.stderr, f"tools/setup dev: {said.stderr}")
 table = (root / "tools/setup").read_text()
 for package in ["gdb", "clangd", "ccache", "git", "sudo"]:
-    expect(re.search(rf"^dev +;[^;]*; {package} +;", table, re.M), f"tools/setup dev has no {package}")
+    expect(re.search(rf"^(dev|cache) +;[^;]*; {package} +;", table, re.M), f"tools/setup dev has no {package}")
 copied = [source for line in re.findall(r"^COPY (.*)$", dockerfile, re.M) for source in line.split()[:-1]]
 for source in copied:
     expect((root / source).exists(), f"Dockerfile: no {source}")
