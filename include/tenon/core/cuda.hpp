@@ -27,9 +27,10 @@ enum class CudaMath {
   bf16   // factors rounded to 7 bits of mantissa, on tensor cores
 };
 
-/// Why there is no CUDA device here, in one line with what to do; empty if there is one. Never throws.
+/// Why that GPU cannot be used here, in one line with what to do; empty if it can: no driver or one that is too old, no
+/// GPU, no code for its architecture. `ordinal` counts those that CUDA_VISIBLE_DEVICES leaves. Never throws.
 template <class = void>
-std::string cuda_problem();
+std::string cuda_problem(int ordinal = 0);
 
 struct CudaState;  // kernels/tenon/cuda/device.cuh
 
@@ -56,7 +57,7 @@ struct CudaControl {
   double rates[most_steps + 1] = {};  // learning rates of the steps to come
 };
 
-/// The GPU of that number among those that CUDA_VISIBLE_DEVICES leaves. Throws Error with cuda_problem().
+/// The GPU of that number among those that CUDA_VISIBLE_DEVICES leaves. Throws Error with cuda_problem(ordinal).
 template <class = void>
 std::shared_ptr<CudaState> open_cuda(int ordinal);
 template <class = void>

@@ -56,7 +56,42 @@ struct CudaState {
   inline ~CudaState();
 };
 
+namespace cuda {
+
+inline constexpr int least_capability = 80;  // 10 * major + minor: copies past registers, mma of tf32 and bf16
+
+/// Never launched: what CUDA says of it, it says of every kernel of this unit.
+template <class = void>
+__global__ void any_kernel() {}
+
+}  // namespace cuda
+
 namespace detail {
+
+/// What nvcc was told to compile this unit for: "sm_80 sm_90".
+inline std::string compiled_architectures() {
+  std::string text;
+  for (const int a : {__CUDA_ARCH_LIST__}) text += (text.empty() ? "sm_" : " sm_") + std::to_string(a / 10);
+  return text;
+}
+
+/// Whether that error means that there is no code for the GPU, be it compiled before or now, by the driver.
+inline bool is_no_code(cudaError_t e) {
+  return e == cudaErrorNoKernelImageForDevice || e == cudaErrorInvalidDeviceFunction || e == cudaErrorInvalidPtx ||
+         e == cudaErrorUnsupportedPtxVersion || e == cudaErrorJitCompilerNotFound;
+}
+
+inline std::string no_code_text(int ordinal) {
+  cudaDeviceProp p{};
+  static_cast<void>(cudaGetDeviceProperties(&p, ordinal));
+  const int capability = 10 * p.major + p.minor;
+  if (capability < cuda::least_capability)
+    return "expected a GPU of compute capability 8.0 or newer, got " + std::string(p.name) + " of " +
+           std::to_string(p.major) + "." + std::to_string(p.minor) + ": use --device cpu";
+  const std::string sm = std::to_string(capability);
+  return "expected code for sm_" + sm + " (" + p.name + "), got code for " + compiled_architectures() +
+         ": configure with -DCMAKE_CUDA_ARCHITECTURES=" + sm + " (nvcc -arch=sm_" + sm + ") and build again";
+}
 
 /// Why a call of CUDA's failed. Errors of kernels come late, so the last one launched is named.
 inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel) {
@@ -65,6 +100,7 @@ inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel
     text += ": take a smaller batch, or free the GPU's memory (nvidia-smi shows who holds it)";
   else if (last_kernel)
     text += std::string(" after kernel ") + last_kernel;
+  if (is_no_code(e)) text += ": compile its unit for this GPU's architecture (tenon-doctor names it)";
   return Error("cuda", text);
 }
 
@@ -86,8 +122,9 @@ inline std::string no_device_text(cudaError_t e) {
     return "expected NVIDIA's driver, got none" +
            (container ? give : std::string(": install it (nvidia-smi must work), or use --device cpu"));
   if (e == cudaErrorInsufficientDriver)
-    return "expected a driver for CUDA " + driver_version_text(CUDART_VERSION) + " or newer, got one for CUDA " +
-           driver_version_text(driver) + ": update NVIDIA's driver";
+    // A driver runs programs of every later CUDA with the same major number.
+    return "expected a driver for CUDA " + driver_version_text(CUDART_VERSION / 1000 * 1000) +
+           " or newer, got one for CUDA " + driver_version_text(driver) + ": update NVIDIA's driver";
   if (e == cudaErrorNoDevice || e == cudaSuccess)
     return "expected an NVIDIA GPU, got none" +
            (container ? give : std::string(": look at nvidia-smi and at CUDA_VISIBLE_DEVICES"));
@@ -97,21 +134,26 @@ inline std::string no_device_text(cudaError_t e) {
 }  // namespace detail
 
 template <class>
-std::string cuda_problem() {
-  int count = 0;
-  const cudaError_t e = cudaGetDeviceCount(&count);
+std::string cuda_problem(int ordinal) {
+  int count = 0, before = 0;
+  cudaError_t e = cudaGetDeviceCount(&count);
   if (e != cudaSuccess || count == 0) return detail::no_device_text(e);
-  return {};
+  if (ordinal < 0 || ordinal >= count)
+    return "expected the number of a GPU from 0 to " + std::to_string(count - 1) + ", got " + std::to_string(ordinal) +
+           ": look at nvidia-smi and at CUDA_VISIBLE_DEVICES";
+  cudaFuncAttributes attributes{};
+  if ((e = cudaGetDevice(&before)) == cudaSuccess && (e = cudaSetDevice(ordinal)) == cudaSuccess) {
+    e = cudaFuncGetAttributes(&attributes, cuda::any_kernel<>);
+    static_cast<void>(cudaSetDevice(before));
+  }
+  if (e == cudaSuccess) return {};
+  static_cast<void>(cudaGetLastError());
+  return detail::is_no_code(e) ? detail::no_code_text(ordinal) : detail::no_device_text(e);
 }
 
 template <class>
 std::shared_ptr<CudaState> open_cuda(int ordinal) {
-  if (const std::string problem = cuda_problem<>(); !problem.empty()) throw Error("cuda", problem);
-  int count = 0;
-  detail::check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
-  if (ordinal < 0 || ordinal >= count)
-    throw Error("cuda", "expected the number of a GPU from 0 to " + std::to_string(count - 1) + ", got " +
-                            std::to_string(ordinal));
+  if (const std::string problem = cuda_problem<>(ordinal); !problem.empty()) throw Error("cuda", problem);
   detail::check(cudaSetDevice(ordinal), "cudaSetDevice");
   auto s = std::make_shared<CudaState>();
   s->ordinal = ordinal;
@@ -152,7 +194,7 @@ void cuda_free(void* p) noexcept {
 }
 
 // For units that see the declarations alone (core/cuda.hpp). The linker keeps one of each.
-template std::string cuda_problem<void>();
+template std::string cuda_problem<void>(int);
 template std::shared_ptr<CudaState> open_cuda<void>(int);
 template void* cuda_allocate<void>(std::size_t);
 template void cuda_free<void>(void*) noexcept;

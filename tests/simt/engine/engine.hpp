@@ -26,6 +26,7 @@
 namespace simt {
 
 // --- limits of the emulated device: those of compute capability 9.0, but for its multiprocessors ------------------------
+inline constexpr int compiled_for = 90;  // what __CUDA_ARCH_LIST__ says to kernels
 inline constexpr unsigned max_threads = 1024, max_grid_x = 0x7fffffffu, max_grid_yz = 65535;
 inline constexpr std::size_t shared_default = 48 << 10, shared_most = 227 << 10, shared_of_multiprocessor = 228 << 10;
 inline constexpr std::size_t shared_reserved = 1 << 10, parameters_most = 32764;

@@ -220,6 +220,21 @@ cudaError_t wait_for_device(const char* call) {
   return runtime().stuck;
 }
 
+// What every call says that needs a GPU, where there is none; and kernels where they were compiled for others.
+cudaError_t refuse_without_device(const char* call) {
+  if (options().driver < CUDART_VERSION)
+    return report(cudaErrorInsufficientDriver, std::string(call) + ": options say that the driver is too old");
+  if (options().devices < 1) return report(cudaErrorNoDevice, std::string(call) + ": options say that there is none");
+  return cudaSuccess;
+}
+cudaError_t refuse_without_code(const char* call) {
+  if (cudaError_t e = refuse_without_device(call)) return e;
+  if (options().capability < compiled_for)
+    return report(cudaErrorNoKernelImageForDevice,
+                  std::string(call) + ": expected a GPU of capability 9.0 or newer, got what options say");
+  return cudaSuccess;
+}
+
 // --- launches -----------------------------------------------------------------------------------------------------------
 void run_kernel(const Grid& grid) {
   Runtime& r = runtime();
@@ -511,6 +526,8 @@ Options& options() {
     from.quiet = number("TENON_SIMT_QUIET", 0) != 0;
     from.multiprocessors = number("TENON_SIMT_SMS", 4);
     from.devices = number("TENON_SIMT_DEVICES", 1);
+    from.driver = number("TENON_SIMT_DRIVER", from.driver);
+    from.capability = number("TENON_SIMT_CAPABILITY", from.capability);
     return from;
   }();
   return o;
@@ -556,7 +573,7 @@ cudaError_t launch_call(const cudaLaunchConfig_t& config, const Call& call) {
   for (unsigned i = 0; i < config.numAttrs; ++i)
     if (config.attrs[i].id == cudaLaunchAttributeCooperative) g.cooperative = config.attrs[i].val.cooperative != 0;
   if (runtime().stuck) return runtime().stuck;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "a launch");
+  if (cudaError_t e = refuse_without_code("a launch")) return e;
   if (cudaError_t e = check_launch(g)) return e;
   return submit(
       config.stream, "cudaLaunchKernelEx", cudaGraphNodeTypeKernel, [&] { run_kernel(g); },
@@ -607,16 +624,17 @@ cudaError_t cudaGetLastError() {
 
 // --- devices ------------------------------------------------------------------------------------------------------------
 cudaError_t cudaGetDeviceCount(int* n) {
+  *n = 0;
+  if (cudaError_t e = refuse_without_device("cudaGetDeviceCount")) return e;
   *n = options().devices;
-  return *n > 0 ? cudaSuccess : report(cudaErrorNoDevice, "cudaGetDeviceCount: options say that there is none");
+  return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
   *device = 0;
-  return options().devices > 0 ? cudaSuccess
-                               : report(cudaErrorNoDevice, "cudaGetDevice: options say that there is none");
+  return refuse_without_device("cudaGetDevice");
 }
 cudaError_t cudaSetDevice(int device) {
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaSetDevice: options say that there is none");
+  if (cudaError_t e = refuse_without_device("cudaSetDevice")) return e;
   if (device < 0 || device >= options().devices)
     return report(cudaErrorInvalidDevice, "cudaSetDevice: expected one of " + std::to_string(options().devices) +
                                               " devices, got " + std::to_string(device));
@@ -686,7 +704,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = options().devices > 0 ? options().driver : 0;
+  *version = options().driver;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
@@ -703,7 +721,7 @@ cudaError_t cudaDeviceReset() {
 }
 cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaMemGetInfo: options say that there is none");
+  if (cudaError_t e = refuse_without_device("cudaMemGetInfo")) return e;
   *total = options().device_bytes;
   *available = *total - count().allocated_bytes;
   return runtime().stuck;
@@ -712,7 +730,7 @@ cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
 // --- memory -------------------------------------------------------------------------------------------------------------
 cudaError_t cudaMalloc(void** pointer, std::size_t size) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaMalloc");
+  if (cudaError_t e = refuse_without_device("cudaMalloc")) return e;
   if (runtime().stuck) return runtime().stuck;
   if (cudaError_t e = refuse_unsafe("cudaMalloc")) return e;
   return allocate_device(pointer, size);
@@ -729,7 +747,7 @@ cudaError_t cudaFree(void* pointer) {
 cudaError_t cudaMallocHost(void** pointer, std::size_t size) { return cudaHostAlloc(pointer, size, 0); }
 cudaError_t cudaHostAlloc(void** pointer, std::size_t size, unsigned int) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaMallocHost");
+  if (cudaError_t e = refuse_without_device("cudaMallocHost")) return e;
   if (runtime().stuck) return runtime().stuck;
   if (cudaError_t e = refuse_unsafe("cudaMallocHost")) return e;
   return allocate_pinned(pointer, size);
@@ -772,7 +790,7 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t size, cudaStream_t 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int flags) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaStreamCreateWithFlags");
+  if (cudaError_t e = refuse_without_device("cudaStreamCreateWithFlags")) return e;
   if (runtime().stuck) return runtime().stuck;
   *stream = new CUstream_st;
   (*stream)->flags = flags;
@@ -925,7 +943,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int flags) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaEventCreate");
+  if (cudaError_t e = refuse_without_device("cudaEventCreate")) return e;
   if (runtime().stuck) return runtime().stuck;
   *event = new CUevent_st;
   (*event)->flags = flags;
@@ -1076,6 +1094,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
+  if (cudaError_t e = refuse_without_code("cudaFuncSetAttribute")) return e;
   if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > static_cast<int>(shared_most))
     return report(cudaErrorInvalidValue, "cudaFuncSetAttribute: expected at most " + std::to_string(shared_most) +
@@ -1086,9 +1105,10 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, const void* function) {
   Lock lock;
   *a = {};
+  if (cudaError_t e = refuse_without_code("cudaFuncGetAttributes")) return e;
   a->maxThreadsPerBlock = static_cast<int>(max_threads);
   a->numRegs = 32;
-  a->ptxVersion = a->binaryVersion = options().capability;
+  a->ptxVersion = a->binaryVersion = compiled_for;
   const auto raised = runtime().dynamic_shared.find(function);
   a->maxDynamicSharedSizeBytes =
       raised == runtime().dynamic_shared.end() ? static_cast<int>(shared_default) : raised->second;

@@ -13,6 +13,8 @@
 //   TENON_SIMT_PROTECT=1     device memory cannot be read by the host
 //   TENON_SIMT_SMS=4         multiprocessors
 //   TENON_SIMT_DEVICES=0     as if there were no GPU
+//   TENON_SIMT_DRIVER=0      as if there were no driver; 12080: one for CUDA 12.8, which is too old
+//   TENON_SIMT_CAPABILITY=80 compute capability of the GPU: below 90, for which kernels are compiled, none can run
 //   TENON_SIMT_QUIET=1       reports are not printed to stderr
 // SPDX-License-Identifier: MIT
 #pragma once
