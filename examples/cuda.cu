@@ -67,9 +67,7 @@ std::unique_ptr<tenon::AnySession> make_cuda_training(const std::string& model, 
 
 Outputs predict_on_cuda(const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info,
                         const DeviceChoice& device) {
-  const tenon::Cuda dev = open(device);
-  dev.state().allow_cublas = false;  // one program, small, that needs no library
-  return predict_on(dev, file, set, info);
+  return predict_on(open(device), file, set, info);
 }
 
 }  // namespace program

@@ -94,8 +94,11 @@ class CudaBuffer {
   std::size_t size_ = 0;
 };
 
-/// Steps of a training, recorded once as CUDA graphs and replayed (kernels/tenon/cuda/recorder.cuh). The device's memory
-/// of the control block, and a graph for each length.
+/// Launches that were captured once and are replayed as one (kernels/tenon/cuda/recorder.cuh); null: none.
+using CudaGraph = std::shared_ptr<void>;
+
+/// Graphs of the steps of a training, or of the batches of an evaluation: the device's memory of the control block, and a
+/// graph for each size of the batch and number of them.
 class CudaRecorder {
  public:
   CudaRecorder() : control(1) {}
@@ -104,7 +107,7 @@ class CudaRecorder {
   CudaControl host;
   struct Graph {
     int batch, steps;
-    std::shared_ptr<void> exec;
+    CudaGraph graph;
   };
   std::vector<Graph> graphs;
 };
@@ -115,6 +118,7 @@ class Cuda {
   template <class T>
   using Buffer = CudaBuffer<T>;
   static constexpr bool host_memory = false;
+  using Graph = CudaGraph;
   using Recorder = CudaRecorder;
 
   explicit Cuda(int ordinal = 0) : state_(open_cuda<>(ordinal)) {}
@@ -125,7 +129,9 @@ class Cuda {
   /// Of the Cpu; here scratch memory is measured when a model is made (kernels/tenon/cuda/launch.cuh).
   void reserve_scratch(std::size_t) {}
 
+  // Each handle's own:
   CudaMath math = CudaMath::fp32;
+  bool allow_cublas = true;  // for large products
 
  private:
   std::shared_ptr<CudaState> state_;

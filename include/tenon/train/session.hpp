@@ -48,11 +48,11 @@ class AnySession {
     return progress().sums;
   }
 
-  /// Loss and accuracy; `on_batch(first sample, outputs)` says whether to go on.
+  /// Loss and accuracy; `on_batch(first sample, outputs)` says whether to go on. It may be empty.
   virtual LossSums evaluate(const ImageData& data,
                             const std::function<bool(std::uint64_t, std::span<const float>)>& on_batch) = 0;
   LossSums evaluate(const ImageData& data) {
-    return evaluate(data, [](std::uint64_t, std::span<const float>) { return true; });
+    return evaluate(data, std::function<bool(std::uint64_t, std::span<const float>)>());
   }
 
   /// The outputs for `batch` samples as at inference, rows back to back; valid until the next call of anything here.

@@ -27,6 +27,7 @@ class SessionOf final : public Session<Net> {
   }
   LossSums evaluate(const ImageData& data,
                     const std::function<bool(std::uint64_t, std::span<const float>)>& on_batch) override {
+    if (!on_batch) return trainer_.evaluate(data);
     return trainer_.evaluate(data, [&](std::uint64_t first, const auto& y) {
       return on_batch(first, {y.data, y.size()});
     });

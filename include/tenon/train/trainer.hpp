@@ -211,20 +211,40 @@ class Trainer {
   /// Loss and accuracy over all of `data`, in its own order, as at inference.
   template <class Data>
   LossSums evaluate(const Data& data) {
-    return evaluate(data, [](std::uint64_t, const auto&) { return true; });
+    return evaluate(data, Unseen{});
   }
-  /// `on_batch(first sample, outputs)` sees the outputs of every batch, and says whether to go on.
+  /// `on_batch(first sample, outputs)` sees the outputs of every batch, and says whether to go on. On Cuda each batch is a
+  /// launch of a graph, and their sums stay there until the end.
   template <class Data, class OnBatch>
   LossSums evaluate(const Data& data, OnBatch&& on_batch) {
+    auto& dev = model_.device();
     LossSums sums;
     const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
+    if constexpr (can_record) {
+      evaluator_.host = {};
+      begin(dev, evaluator_);
+    }
     for (std::uint64_t first = 0; first < n; first += capacity) {
       const int batch = static_cast<int>(n - first < capacity ? n - first : capacity);
-      data.in_order(model_.device(), first, model_.input(batch), targets_.data());
-      const auto y = model_.predict(batch);
-      sums = sums + loss_(model_.device(), y, targets_.data(), View<T, Batch, Model::outputs>(nullptr, batch));
-      const T* const here = outputs_(model_.device(), y.data, y.size());
-      if (!on_batch(first, View<const T, Batch, Model::outputs>(here, batch))) break;
+      data.in_order(dev, first, model_.input(batch), targets_.data());
+      if constexpr (can_record) {
+        if (!find_recorded(evaluator_, batch, 1))
+          record(dev, evaluator_, batch, 1, [&] {
+            evaluate_batch(batch);
+            add_sums(dev, evaluator_);
+          });
+        replay(dev, evaluator_, batch, 1);
+      } else {
+        sums = sums + evaluate_batch(batch);
+      }
+      if constexpr (!std::is_same_v<std::remove_cvref_t<OnBatch>, Unseen>) {
+        const std::size_t values = static_cast<std::size_t>(batch) * Model::outputs;
+        if (!on_batch(first, View<const T, Batch, Model::outputs>(outputs_(dev, predicted_, values), batch))) break;
+      }
+    }
+    if constexpr (can_record) {
+      finish(dev, evaluator_);
+      sums = evaluator_.host.sums;
     }
     return sums;
   }
@@ -239,6 +259,8 @@ class Trainer {
 
   using Device = typename Model::device_type;
   static constexpr bool host_memory = Device::host_memory;
+  static constexpr bool can_record = requires { typename Device::Recorder; };
+  struct Unseen {};  // in place of an on_batch
 
   std::size_t targets_a_sample() const {
     return static_cast<std::size_t>(Loss::template targets_a_sample<Model::outputs>());
@@ -257,13 +279,12 @@ class Trainer {
   // Whether steps on that data can be recorded once and replayed: where the device can, and gathers from its own memory.
   template <class Data>
   static constexpr bool records() {
-    return requires { typename Device::Recorder; }
-    &&requires(const Data& d, Device& dev) { d.identity(dev); };
+    return can_record && requires(const Data& d, Device& dev) { d.identity(dev); };
   }
   struct NoRecorder {};
   template <class D>
   static auto recorder_of() {
-    if constexpr (requires { typename D::Recorder; })
+    if constexpr (can_record)
       return typename D::Recorder{};
     else
       return NoRecorder{};
@@ -339,6 +360,13 @@ class Trainer {
     advance(dev, recorder_, batch);
   }
 
+  // Loss and outputs for the batch that was gathered, as at inference.
+  LossSums evaluate_batch(int batch) {
+    const auto y = model_.predict(batch);
+    predicted_ = y.data;
+    return loss_(model_.device(), y, targets_.data(), View<T, Batch, Model::outputs>(nullptr, batch));
+  }
+
   // One call of everything here that takes scratch memory besides the model.
   void take_all_scratch() {
     const int batch = model_.capacity();
@@ -401,13 +429,14 @@ class Trainer {
   TrainerOptions options_;
   Model& model_;
   Memory<Target> targets_;
-  kernels::ForHost<Device, T> outputs_;    // of a batch that is evaluated
+  const T* predicted_ = nullptr;           // where the outputs of a batch that is evaluated are,
+  kernels::ForHost<Device, T> outputs_;    // and where the host sees them
   std::vector<Memory<T>> state_, backup_;  // the optimizer's; parameters and the optimizer's
   bool backed_up_ = false;                 // the last update was large, and no loss has been seen since
   std::vector<Range> ranges_;
   Progress progress_;
   std::uint64_t skipped_ = 0;
-  decltype(recorder_of<Device>()) recorder_;
+  decltype(recorder_of<Device>()) recorder_, evaluator_;
   std::string recorded_for_;
 };
 

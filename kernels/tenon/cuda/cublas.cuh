@@ -140,7 +140,7 @@ bool is_large(const Product<T>& p) {
 template <bool KA, bool KB>
 bool cublas_gemm(const Cuda& dev, const Product<float>& p) {
   CudaState& s = dev.state();
-  if (!is_large(p) || !s.allow_cublas) return false;
+  if (!is_large(p) || !dev.allow_cublas) return false;
   const Cublas* const cublas = open_cublas(dev);
   if (!cublas || s.measuring) return false;
   const float one = 1, beta = p.add ? 1 : 0;

@@ -48,7 +48,6 @@ struct CudaState {
 
   unsigned* tickets = nullptr;  // cuda_tickets zeros in device memory: a kernel that counts its blocks leaves zeros
 
-  bool allow_cublas = true;      // for large products
   std::shared_ptr<void> cublas;  // what cublas.cuh has opened, or why it could not
 
   CudaState() = default;
