@@ -44,17 +44,11 @@ class ImageData {
   std::uint64_t size() const { return size_; }
   const Options& options() const { return options_; }
 
-  /// All that shuffled() is made of but the place in the epoch, where the set lies in the memory of the device.
-  struct Identity {
-    const std::uint8_t *pixels, *labels;
-    std::uint64_t size;
-    double mean, deviation;
-    std::uint64_t shift, flip;  // wide, so that there is no padding
-  };
-  template <class Device>
-  Identity identity(Device& dev) const requires(!Device::host_memory) {
-    const Bytes b = bytes_on(dev);
-    return {b.images.pixels, b.labels, size_, options_.mean, options_.deviation, options_.shift, options_.flip};
+  /// All that shuffled() is made of but the place in the epoch, where the set lies in the memory of the device. It is
+  /// copied there by the first call that asks for it.
+  template <class T>
+  ImageSource<T> source(auto& dev, const random::Permutation& order, const random::Key& augment) const {
+    return source_of<T>(dev, Order{true, order}, Augmentation{options_.shift, options_.flip, augment});
   }
 
   template <class T, int I>
@@ -71,12 +65,17 @@ class ImageData {
   template <class T, int I>
   void write(auto& dev, const Order& order, const Augmentation& augmentation, std::uint64_t first, View<T, Batch, I> x,
              std::int32_t* labels) const {
+    const ImageSource<T> s = source_of<T>(dev, order, augmentation);
+    gather_batch(dev, s.images, s.labels, s.order, first, s.augmentation, s.normalisation, x,
+                 s.labels ? labels : nullptr, true);
+    if (!s.labels) fill_zeros(dev, labels, static_cast<std::size_t>(x.batch));
+  }
+  template <class T>
+  ImageSource<T> source_of(auto& dev, const Order& order, const Augmentation& augmentation) const {
     const double mean[4] = {options_.mean, options_.mean, options_.mean, options_.mean};
     const double deviation[4] = {options_.deviation, options_.deviation, options_.deviation, options_.deviation};
-    const auto [images, known] = bytes_on(dev);
-    gather_batch(dev, images, known, order, first, augmentation, Normalisation<T>::from(mean, deviation, images.c), x,
-                 known ? labels : nullptr, true);
-    if (!known) fill_zeros(dev, labels, static_cast<std::size_t>(x.batch));
+    const auto [images, labels] = bytes_on(dev);
+    return {images, labels, order, augmentation, Normalisation<T>::from(mean, deviation, images.c)};
   }
 
   struct Bytes {

@@ -40,6 +40,9 @@ class AnySession {
   /// One step with `batch` samples of yours: rows of values in PyTorch's order.
   virtual LossSums step(const float* x, const std::int32_t* labels, int batch) = 0;
 
+  /// Makes now what the first epoch and evaluation of such data would make.
+  virtual void prepare(const ImageData& data) = 0;
+
   /// The rest of the running epoch; `on_step(sums of what was done since)` says whether to go on.
   virtual bool epoch(const ImageData& data, const std::function<bool(const LossSums&)>& on_step) = 0;
   LossSums epoch(const ImageData& data) {

@@ -22,6 +22,7 @@ class SessionOf final : public Session<Net> {
   LossSums step(const float* x, const std::int32_t* labels, int batch) override {
     return trainer_.step(x, labels, batch);
   }
+  void prepare(const ImageData& data) override { trainer_.prepare(data); }
   bool epoch(const ImageData& data, const std::function<bool(const LossSums&)>& on_step) override {
     return trainer_.epoch(data, on_step);
   }

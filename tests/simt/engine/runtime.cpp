@@ -1061,6 +1061,7 @@ cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph,
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
+  ++count().graphs;
   *exec = new CUgraphExec_st;
   flatten(graph->nodes, {}, (*exec)->nodes);
   return cudaSuccess;

@@ -53,9 +53,9 @@ const std::string& last_report();
 void reset();
 
 struct Counters {
-  std::size_t launches, copies, fills, graph_launches, allocations, allocated_bytes, host_allocations;
+  std::size_t launches, copies, fills, graphs, graph_launches, allocations, allocated_bytes, host_allocations;
 };
-/// Totals, but for allocated_bytes, which is what is allocated now.
+/// Totals (graphs: made to be launched), but for allocated_bytes, which is what is allocated now.
 const Counters& counters();
 
 /// Names the next launch of this thread in reports. `name` is kept as a pointer.
