@@ -44,9 +44,9 @@ class Weights {
 
   Weights(const SafeTensors& file, Device& dev)
       : metadata_(file.metadata()),
-        parameters_(P::memory.parameters),
-        states_(P::memory.states),
-        packed_(P::memory.packed) {
+        parameters_(allocate<float>(dev, P::memory.parameters)),
+        states_(allocate<float>(dev, P::memory.states)),
+        packed_(allocate<float>(dev, P::memory.packed)) {
     Buffer<float> parameters(P::memory.parameters), states(P::memory.states);
     std::vector<long long> counters(P::memory.counters);
     const std::string besides = "optimizer.";  // what a checkpoint holds besides the model
@@ -89,8 +89,8 @@ class Predictor {
     if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
     if (capacity < 1)
       throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
-    arena_ = Memory(static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
-    work_ = Memory(P::memory.workspace);
+    arena_ = allocate<float>(device_, static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
+    work_ = allocate<float>(device_, P::memory.workspace);
     device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
     outputs_ = kernels::ForHost<Device, float>(static_cast<std::size_t>(capacity) * outputs);
     if constexpr (requires { device_.allow_cublas; }) device_.allow_cublas = false;  // of this handle alone

@@ -66,12 +66,14 @@ class Trainer {
         schedule_(schedule),
         options_(options),
         model_(model),
-        targets_(static_cast<std::size_t>(model.capacity()) * targets_a_sample()),
-        outputs_(static_cast<std::size_t>(model.capacity()) * Model::outputs) {
-    for (int s = 0; s < Optimizer::states; ++s) state_.emplace_back(model.parameters().size);
+        targets_(allocate<Target>(model.device(), static_cast<std::size_t>(model.capacity()) * targets_a_sample())),
+        outputs_(static_cast<std::size_t>(model.capacity()) * Model::outputs),
+        recorder_(recorder_of(model.device())),
+        evaluator_(recorder_of(model.device())) {
+    for (int s = 0; s < Optimizer::states; ++s) state_.push_back(allocate<T>(model.device(), model.parameters().size));
     lay_out_ranges();
     if constexpr (!host_memory) measure_scratch(model.device(), [this] { take_all_scratch(); });
-    if constexpr (can_record) source_ = Memory<ImageSource<T>>(1);
+    if constexpr (can_record) source_ = allocate<ImageSource<T>>(model.device(), 1);
   }
 
   Model& model() { return model_; }
@@ -302,9 +304,9 @@ class Trainer {
   }
   struct NoRecorder {};
   template <class D>
-  static auto recorder_of() {
+  static auto recorder_of(const D& dev) {
     if constexpr (can_record)
-      return typename D::Recorder{};
+      return typename D::Recorder(dev.ordinal());
     else
       return NoRecorder{};
   }
@@ -429,7 +431,8 @@ class Trainer {
   // Weights and optimizer as they are before an update of unusual size. Allocated by the first of them, if there is one.
   void back_up() {
     if (backup_.empty())
-      for (std::size_t i = 0; i <= state_.size(); ++i) backup_.emplace_back(model_.parameters().size);
+      for (std::size_t i = 0; i <= state_.size(); ++i)
+        backup_.push_back(allocate<T>(model_.device(), model_.parameters().size));
     exchange([](auto& dev, T* here, T* backup, std::size_t n) { copy(dev, here, backup, n); });
     backed_up_ = true;
   }
@@ -476,7 +479,7 @@ class Trainer {
   std::vector<Range> ranges_;
   Progress progress_;
   std::uint64_t skipped_ = 0;
-  decltype(recorder_of<Device>()) recorder_, evaluator_;
+  decltype(recorder_of(std::declval<const Device&>())) recorder_, evaluator_;
   std::array<unsigned char, sizeof(Optimizer)> recorded_for_{};  // its bytes, without the rate
   Memory<ImageSource<T>> source_;                                // what recorded steps gather from
 };

@@ -132,6 +132,28 @@ inline std::string no_device_text(cudaError_t e) {
 
 }  // namespace detail
 
+/// While it lives, what the calling thread asks of the runtime goes to that GPU. A stream's kernels are launched, and its
+/// functions set up, on its own GPU alone.
+class OnGpu {
+ public:
+  explicit OnGpu(int ordinal) {
+    detail::check(cudaGetDevice(&before_), "cudaGetDevice");
+    if (ordinal < 0 || ordinal == before_) return;
+    detail::check(cudaSetDevice(ordinal), "cudaSetDevice");
+    changed_ = true;
+  }
+  explicit OnGpu(const Cuda& dev) : OnGpu(dev.state().ordinal) {}
+  OnGpu(const OnGpu&) = delete;
+  ~OnGpu() {
+    if (changed_) static_cast<void>(cudaSetDevice(before_));
+  }
+  int before() const { return before_; }
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
 template <class>
 std::string cuda_problem(int ordinal) {
   int count = 0, before = 0;
@@ -153,7 +175,7 @@ std::string cuda_problem(int ordinal) {
 template <class>
 std::shared_ptr<CudaState> open_cuda(int ordinal) {
   if (const std::string problem = cuda_problem<>(ordinal); !problem.empty()) throw Error("cuda", problem);
-  detail::check(cudaSetDevice(ordinal), "cudaSetDevice");
+  const OnGpu on(ordinal);
   auto s = std::make_shared<CudaState>();
   s->ordinal = ordinal;
   cudaDeviceProp p{};
@@ -163,55 +185,69 @@ std::shared_ptr<CudaState> open_cuda(int ordinal) {
   s->multiprocessors = p.multiProcessorCount;
   s->shared_limit = p.sharedMemPerBlockOptin;
   detail::check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  s->tickets = static_cast<unsigned*>(cuda_allocate<>(cuda_tickets * sizeof(unsigned)));
+  s->tickets = static_cast<unsigned*>(cuda_allocate<>(cuda_tickets * sizeof(unsigned), ordinal));
   return s;
 }
 
 inline CudaState::~CudaState() {
+  int before = 0;
+  static_cast<void>(cudaGetDevice(&before));
+  static_cast<void>(cudaSetDevice(ordinal));
   if (stream) static_cast<void>(cudaStreamSynchronize(stream));
   cublas.reset();
   if (tickets) static_cast<void>(cudaFree(tickets));
   if (scratch) static_cast<void>(cudaFree(scratch));
   for (void* p : outgrown) static_cast<void>(cudaFree(p));
   if (stream) static_cast<void>(cudaStreamDestroy(stream));
+  static_cast<void>(cudaSetDevice(before));
 }
 
 template <class>
-void* cuda_allocate(std::size_t bytes) {
+void* cuda_allocate(std::size_t bytes, int& gpu) {
   if (bytes == 0) return nullptr;
+  const OnGpu on(gpu);
+  if (gpu < 0) gpu = on.before();
   void* p = nullptr;
   detail::check(cudaMalloc(&p, bytes), ("cudaMalloc of " + std::to_string(bytes) + " bytes").c_str());
-  // The stream does not wait for the legacy stream in which this runs, so this is waited for here.
+  // Our streams do not wait for the legacy stream in which this runs, so this is waited for here; not for the device, for
+  // another thread may be recording on it.
   detail::check(cudaMemset(p, 0, bytes), "cudaMemset");
-  detail::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  detail::check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
   return p;
 }
 
 template <class>
-void cuda_free(void* p) noexcept {
+void cuda_free(void* p, int gpu) noexcept {
+  int before = 0;  // the thread's own GPU may be one that nothing is done on
+  static_cast<void>(cudaGetDevice(&before));
+  if (gpu != before) static_cast<void>(cudaSetDevice(gpu));
   static_cast<void>(cudaFree(p));
+  if (gpu != before) static_cast<void>(cudaSetDevice(before));
 }
 
 // For units that see the declarations alone (core/cuda.hpp). The linker keeps one of each.
 template std::string cuda_problem<void>(int);
 template std::shared_ptr<CudaState> open_cuda<void>(int);
-template void* cuda_allocate<void>(std::size_t);
-template void cuda_free<void>(void*) noexcept;
+template void* cuda_allocate<void>(std::size_t, int&);
+template void cuda_free<void>(void*, int) noexcept;
 
 inline void wait(const Cuda& dev) {
+  const OnGpu on(dev);
   detail::check(cudaStreamSynchronize(dev.state().stream), "cudaStreamSynchronize", dev.state().last_kernel);
 }
 
 template <class T>
 void copy(const Cuda& dev, const T* from, T* to, std::size_t n) {
-  if (n > 0 && !dev.state().measuring)
-    detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, dev.state().stream),
-                  "cudaMemcpyAsync", dev.state().last_kernel);
+  if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
+  detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, dev.state().stream),
+                "cudaMemcpyAsync", dev.state().last_kernel);
 }
 
 template <class T>
 void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
   if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
   // Ordinary host memory is copied aside before the call returns (CUDA Runtime API, "API synchronization behavior").
   detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, dev.state().stream),
                 "cudaMemcpyAsync to the GPU", dev.state().last_kernel);
@@ -220,6 +256,7 @@ void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
 template <class T>
 void download(const Cuda& dev, const T* from, T* to, std::size_t n) {
   if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
   detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, dev.state().stream),
                 "cudaMemcpyAsync from the GPU", dev.state().last_kernel);
   wait(dev);
@@ -227,9 +264,9 @@ void download(const Cuda& dev, const T* from, T* to, std::size_t n) {
 
 template <class T>
 void fill_zeros(const Cuda& dev, T* to, std::size_t n) {
-  if (n > 0 && !dev.state().measuring)
-    detail::check(cudaMemsetAsync(to, 0, n * sizeof(T), dev.state().stream), "cudaMemsetAsync",
-                  dev.state().last_kernel);
+  if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
+  detail::check(cudaMemsetAsync(to, 0, n * sizeof(T), dev.state().stream), "cudaMemsetAsync", dev.state().last_kernel);
 }
 
 }  // namespace tenon::kernels

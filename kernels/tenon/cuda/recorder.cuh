@@ -94,6 +94,7 @@ void measure_scratch(Cuda& dev, F&& f) {
 /// f() may take the scratch memory that is there, and no more. While it runs, kernels are told of `control`, if given.
 template <class F>
 CudaGraph capture(Cuda& dev, F&& f, CudaControl* control = nullptr) {
+  const OnGpu on(dev);
   CudaState& s = dev.state();
   struct Recording {
     CudaState& s;
@@ -122,6 +123,7 @@ CudaGraph capture(Cuda& dev, F&& f, CudaControl* control = nullptr) {
 }
 
 inline void replay(Cuda& dev, const CudaGraph& graph) {
+  const OnGpu on(dev);
   dev.state().last_kernel = "of recorded steps";
   detail::check(cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph.get()), dev.state().stream), "cudaGraphLaunch",
                 dev.state().last_kernel);

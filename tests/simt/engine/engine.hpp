@@ -81,6 +81,7 @@ struct Region {
   std::size_t mapped = 0;
   char* data = nullptr;
   std::size_t size = 0, room = 0;  // room: up to the guard
+  int device = 0;
 
   bool holds(const void* p, std::size_t n = 1) const {
     const char* c = static_cast<const char*>(p);
@@ -100,7 +101,7 @@ struct Place {
   const Region* region;  // null: host
 };
 Place place_of(const void* pointer);
-cudaError_t allocate_device(void** pointer, std::size_t size);
+cudaError_t allocate_device(void** pointer, std::size_t size, int device);
 cudaError_t free_device(void* pointer);
 cudaError_t allocate_pinned(void** pointer, std::size_t size);
 cudaError_t free_pinned(void* pointer);
@@ -110,11 +111,12 @@ std::string overrun();
 std::string describe_address(const void* pointer);
 Counters& count();
 
-/// While one is alive device memory can be touched.
+/// While one is alive device memory can be touched; if a device is named, of that one alone.
 struct DeviceAccess {
-  DeviceAccess();
+  explicit DeviceAccess(int device = -1);
   ~DeviceAccess();
   DeviceAccess(const DeviceAccess&) = delete;
+  int device;
 };
 
 }  // namespace simt
