@@ -52,7 +52,6 @@ struct CudaControl {
   CudaCursor cursor;
   LossSums batch_sums;                // of the running step, written by the loss
   LossSums sums;                      // of the steps made
-  double squared_norm = 0;            // of the gradient
   std::uint32_t rates_from = 0;       // the step of rates[0]
   double rates[most_steps + 1] = {};  // learning rates of the steps to come
 };

@@ -33,21 +33,26 @@ __global__ void keep_states_copy(const CudaControl* control, const T* from, T* t
   if (i < n && control->cursor.stopped == 0) to[i] = from[i];
 }
 
-// One thread. `unusual` is the bound of the trainer on lr (1 + norm), beyond which an update is made on probation.
-template <class Control>
-__global__ void judge_norm(Control* control, double clip_norm, double unusual) {
-  CudaCursor& c = control->cursor;
-  if (c.stopped != 0) return;
-  const double squared = control->squared_norm, loss = control->batch_sums.loss_sum / control->batch_sums.weight_sum;
-  const double infinity = __longlong_as_double(0x7ff0000000000000LL);
-  if (!(squared < infinity) || !(fabs(loss) < infinity)) {
-    c.stopped = stopped_not_finite, c.stopped_at = c.step;
-    return;
+/// What the thread does that has the gradient's squared norm. `unusual` is the bound of the trainer on lr (1 + norm), beyond
+/// which an update is made on probation.
+struct JudgeNorm {
+  CudaControl* control;
+  double clip_norm, unusual;
+
+  __device__ void operator()(double squared) const {
+    CudaCursor& c = control->cursor;
+    if (c.stopped != 0) return;
+    const double loss = control->batch_sums.loss_sum / control->batch_sums.weight_sum;
+    const double infinity = __longlong_as_double(0x7ff0000000000000LL);
+    if (!(squared < infinity) || !(fabs(loss) < infinity)) {
+      c.stopped = stopped_not_finite, c.stopped_at = c.step;
+      return;
+    }
+    const double norm = sqrt(squared);
+    c.grad_scale = clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1;
+    if (!(c.learning_rate * (1 + norm * c.grad_scale) < unusual)) c.stopped = stopped_unusual, c.stopped_at = c.step;
   }
-  const double norm = sqrt(squared);
-  c.grad_scale = clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1;
-  if (!(c.learning_rate * (1 + norm * c.grad_scale) < unusual)) c.stopped = stopped_unusual, c.stopped_at = c.step;
-}
+};
 
 __device__ __forceinline__ void add_batch_sums(CudaControl* control) {
   LossSums& sums = control->sums;
@@ -165,8 +170,7 @@ void keep_states(Cuda& dev, CudaRecorder& r, const T* from, T* to, std::size_t n
 
 template <class T>
 void judge(Cuda& dev, CudaRecorder& r, Span<const T> gradients, double clip_norm, double unusual) {
-  sum_of_squares_to(dev, gradients, &r.control.data()->squared_norm);
-  cuda::launch(dev, "judge_norm", cuda::judge_norm<CudaControl>, {1}, {1}, 0, r.control.data(), clip_norm, unusual);
+  sum_of_squares_then(dev, gradients, cuda::JudgeNorm{r.control.data(), clip_norm, unusual});
 }
 
 inline void advance(Cuda& dev, CudaRecorder& r, int batch) {
