@@ -89,6 +89,11 @@ class Predictor {
     if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
     if (capacity < 1)
       throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
+    if constexpr (requires { device_.ordinal(); })
+      if (const int gpu = weights_->parameters_.gpu(); gpu >= 0 && gpu != device_.ordinal())
+        throw Error("Predictor", "expected weights on GPU " + std::to_string(device_.ordinal()) +
+                                     ", got weights on GPU " + std::to_string(gpu) +
+                                     ": load them for the device that predicts");
     arena_ = allocate<float>(device_, static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
     work_ = allocate<float>(device_, P::memory.workspace);
     device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));

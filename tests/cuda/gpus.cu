@@ -100,6 +100,11 @@ TEST_CASE("cuda: a device works on its own GPU, and leaves the thread's as it is
   CHECK(home_of(kernels::CudaBuffer<float>(3).data()) == 0);
   CHECK(current() == 0);
 
+  const auto weights = Weights<Net, Cuda>::load(folder / "want", Cuda(1));
+  CHECK_THROWS_WITH(
+      (Predictor<Net, Cuda>(weights, 1, Cuda(0))),
+      "[Predictor] expected weights on GPU 0, got weights on GPU 1: load them for the device that predicts");
+
   // Made here, used and ended by a thread whose GPU is another.
   auto one = std::make_unique<Model<Net, Cuda>>(Seed{5}, 8, Cuda(1));
   std::thread([&] {

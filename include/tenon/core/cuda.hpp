@@ -89,6 +89,7 @@ class CudaBuffer {
   T* data() { return data_; }
   const T* data() const { return data_; }
   std::size_t size() const { return size_; }
+  int gpu() const { return gpu_; }  // -1: of none, for there is no memory
   Span<T> span() { return {data_, size_}; }
   Span<const T> span() const { return {data_, size_}; }
 
