@@ -6,10 +6,6 @@
 #include "prediction_of.hpp"
 #include "training_of.hpp"
 
-#ifndef TENON_CUDA_ARCHITECTURES
-#define TENON_CUDA_ARCHITECTURES "what nvcc takes by default"
-#endif
-
 namespace program {
 
 namespace {
@@ -39,11 +35,11 @@ std::vector<Fact> cuda_facts() {
   static_cast<void>(cudaRuntimeGetVersion(&runtime));
   static_cast<void>(cudaDriverGetVersion(&driver));
   facts.push_back({"runtime", "CUDA " + kernels::detail::driver_version_text(runtime) + ", linked in; code for " +
-                                  TENON_CUDA_ARCHITECTURES});
+                                  kernels::detail::compiled_architectures()});
   if (driver != 0) facts.push_back({"driver", "for CUDA " + kernels::detail::driver_version_text(driver)});
   const std::string problem = kernels::cuda_problem<>();
   if (!problem.empty()) facts.push_back({"cuda", problem, true});
-  if (problem.empty() && cudaGetDeviceCount(&count) == cudaSuccess)
+  if (cudaGetDeviceCount(&count) == cudaSuccess)
     for (int i = 0; i < count; ++i) {
       const cudaDeviceProp p = properties(i);
       char memory[32];
@@ -71,9 +67,7 @@ std::unique_ptr<tenon::AnySession> make_cuda_training(const std::string& model, 
 
 Outputs predict_on_cuda(const tenon::SafeTensors& file, const tenon::ImageSet& set, const ModelInfo& info,
                         const DeviceChoice& device) {
-  const tenon::Cuda dev = open(device);
-  dev.state().allow_cublas = false;  // one program, small, that needs no library
-  return predict_on(dev, file, set, info);
+  return predict_on(open(device), file, set, info);
 }
 
 }  // namespace program

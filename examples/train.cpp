@@ -381,6 +381,8 @@ int train(int argc, char** argv) {
   } else if (automatic) {
     bar.say("resume  no " + checkpoint + " yet, so from the start");
   }
+  training->prepare(data);
+  training->prepare(test);
   metrics.write();
   program::stop_if_asked();
 

@@ -44,9 +44,9 @@ class Weights {
 
   Weights(const SafeTensors& file, Device& dev)
       : metadata_(file.metadata()),
-        parameters_(P::memory.parameters),
-        states_(P::memory.states),
-        packed_(P::memory.packed) {
+        parameters_(allocate<float>(dev, P::memory.parameters)),
+        states_(allocate<float>(dev, P::memory.states)),
+        packed_(allocate<float>(dev, P::memory.packed)) {
     Buffer<float> parameters(P::memory.parameters), states(P::memory.states);
     std::vector<long long> counters(P::memory.counters);
     const std::string besides = "optimizer.";  // what a checkpoint holds besides the model
@@ -60,6 +60,7 @@ class Weights {
     c.packed = packed_.data();
     for (int i = 0; i < P::memory.rows; ++i)
       if (ops.op[i].prepare) ops.op[i].prepare(c, P::memory.row[i]);
+    if constexpr (!Device::host_memory) wait(dev);  // predictors have streams of their own
   }
 
   // With its type written out, so that the class alone asks for no kernel.
@@ -70,7 +71,9 @@ class Weights {
   typename Device::template Buffer<float> parameters_, states_, packed_;
 };
 
-/// Runs a network on batches of up to `capacity` samples. One object a thread; after it is made, nothing is allocated.
+/// Runs a network on batches of up to `capacity` samples. One object a thread; after it is made, nothing is allocated. On
+/// Cuda by tenon's own kernels, without cuBLAS, and batches of `capacity` samples and of one are a launch of a CUDA graph
+/// each; of other sizes every kernel is launched, with the same results.
 template <class Net, class Device = Cpu>
 class Predictor {
   using W = Weights<Net, Device>;
@@ -86,11 +89,21 @@ class Predictor {
     if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
     if (capacity < 1)
       throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
-    arena_ = Memory(static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
-    work_ = Memory(P::memory.workspace);
+    if constexpr (requires { device_.ordinal(); })
+      if (const int gpu = weights_->parameters_.gpu(); gpu >= 0 && gpu != device_.ordinal())
+        throw Error("Predictor", "expected weights on GPU " + std::to_string(device_.ordinal()) +
+                                     ", got weights on GPU " + std::to_string(gpu) +
+                                     ": load them for the device that predicts");
+    arena_ = allocate<float>(device_, static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
+    work_ = allocate<float>(device_, P::memory.workspace);
     device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
     outputs_ = kernels::ForHost<Device, float>(static_cast<std::size_t>(capacity) * outputs);
+    if constexpr (requires { device_.allow_cublas; }) device_.allow_cublas = false;  // of this handle alone
     if constexpr (!Device::host_memory) measure_scratch(device_, [this] { run_steps(capacity_); });
+    if constexpr (has_graphs) {
+      graphs_.full = capture(device_, [this] { run_steps(capacity_); });
+      graphs_.one = capacity_ == 1 ? graphs_.full : capture(device_, [this] { run_steps(1); });
+    }
   }
 
   /// `batch` rows of `inputs` values in PyTorch's order; rows of `outputs` values, valid until the next call.
@@ -104,7 +117,15 @@ class Predictor {
     return {arena_.data() + P::memory.input * capacity_, static_cast<std::size_t>(capacity_) * inputs};
   }
   std::span<const float> run(int batch = 1) {
-    run_steps(checked(batch));
+    checked(batch);
+    if constexpr (has_graphs) {
+      if (batch == capacity_ || batch == 1)
+        replay(device_, batch == 1 ? graphs_.one : graphs_.full);
+      else
+        run_steps(batch);
+    } else {
+      run_steps(batch);
+    }
     const float* const y = arena_.data() + P::memory.output * capacity_;
     const std::size_t n = static_cast<std::size_t>(batch) * outputs;
     return {outputs_(device_, y, n), n};
@@ -114,6 +135,21 @@ class Predictor {
 
  private:
   using Memory = typename Device::template Buffer<float>;
+
+  // Where a device can replay what it was told once.
+  static constexpr bool has_graphs = requires { typename Device::Graph; };
+  struct NoGraphs {};
+  template <class D>
+  static auto graphs_of() {
+    if constexpr (has_graphs) {
+      struct Graphs {
+        typename D::Graph full, one;
+      };
+      return Graphs{};
+    } else {
+      return NoGraphs{};
+    }
+  }
 
   void run_steps(int batch) {
     plan::Context<Device, float> c;
@@ -140,6 +176,7 @@ class Predictor {
   int capacity_;
   Memory arena_, work_;
   kernels::ForHost<Device, float> outputs_;
+  decltype(graphs_of<Device>()) graphs_;
 };
 
 }  // namespace tenon

@@ -87,10 +87,10 @@ TEST_CASE("cuda: cuBLAS is left alone where it is not wanted") {
   CHECK(layer.forward() == std::string("add_bias"));
   const auto y = layer.y_.read();
 
-  state.allow_cublas = false;
+  layer.dev.allow_cublas = false;
   CHECK(layer.forward() == std::string("gemm"));
   CHECK(layer.y_.read() == y);  // whole numbers
-  state.allow_cublas = true;
+  layer.dev.allow_cublas = true;
 
   auto absent = std::make_shared<Cublas>();
   absent->problem = "expected libcublas.so.13";

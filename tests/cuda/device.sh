@@ -24,6 +24,29 @@ got=0
 "$doctor" --data data --device cuda >"$out" || got=$?
 [ $got = 1 ] || fail "expected status 1 of tenon-doctor, got $got"
 unset TENON_SIMT_DEVICES
+
+# --- each cause has its own line, of training, evaluation and tenon-doctor: VARIABLE=VALUE, what is said
+while IFS='|' read -r setting said; do
+  for command in "$train --data data --out none" "$evaluate cpu --data data"; do
+    (export container=docker "${setting?}"; expect 1 "\[device\] $said\$" $command --device cuda)
+  done
+  got=0
+  env container=docker "$setting" "$doctor" --data data --device cuda >"$out" || got=$?
+  [ $got = 1 ] || fail "expected status 1 of tenon-doctor with $setting, got $got"
+  has "$out" "^cuda       problem: $said\$"
+  has "$out" '^verdict    1 problem$'
+done <<'END'
+TENON_SIMT_DRIVER=0|expected NVIDIA's driver, got none: start the container with --gpus all
+TENON_SIMT_DRIVER=12080|expected a driver for CUDA 13\.0 or newer, got one for CUDA 12\.8: update NVIDIA's driver
+TENON_SIMT_DEVICES=0|expected an NVIDIA GPU, got none: start the container with --gpus all
+TENON_SIMT_CAPABILITY=80|expected code for sm_80 \(emulated by tests/simt\), got code for sm_90: configure with -DCMAKE_CUDA_ARCHITECTURES=80 .*
+TENON_SIMT_CAPABILITY=75|expected a GPU of compute capability 8\.0 or newer, got emulated by tests/simt of 7\.5: use --device cpu
+END
+TENON_SIMT_CAPABILITY=80 succeed "$train" --data data --model lenet --epochs 1 --batch 32 --test-limit 10 --out cpu
+has "$out" '^device  cpu, '
+TENON_SIMT_CAPABILITY=80 succeed "$doctor" --data data
+has "$out" '^runtime    CUDA 13\.0, linked in; code for sm_90$'
+has "$out" '^gpu 0      emulated by tests/simt, sm_80, '
 succeed "$doctor" --data data --device cuda
 has "$out" '^gpu 0      emulated by tests/simt, sm_90, 4 multiprocessors, '
 has "$out" '^device     cuda$'

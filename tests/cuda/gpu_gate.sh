@@ -7,7 +7,7 @@ gate=$root/tools/gpu-gate
 [ -x "$bin/bench_cuda_steps" ] && [ -x "$bin/tests_cuda" ] || skip "no build with CUDA"
 [ "$slowness" = 1 ] || skip "with a sanitizer it takes too long"
 
-if ! "$bin/tenon-doctor" | grep -q 'code for an emulated GPU'; then
+if ! "$bin/tenon-doctor" | grep -q '^gpu 0      emulated'; then
   "$bin/tenon-doctor" --device cuda >"$out" && skip "there is a GPU, so run tools/gpu-gate itself"
   expect 1 'expected .*(driver|GPU|CUDA).*, got ' "$gate" --bin "$bin" --out results
   [ ! -e results ] || fail "left $(ls -R results)"
@@ -38,7 +38,7 @@ before=$(ls -A "$root/bench")
 "$gate" --emulated --bin "$bin" --out "$root/bench/results/x" >"$out" 2>"$err" && fail "expected a refusal"
 has "$err" 'another --out than bench/results with --emulated'
 expect 1 'expected an NVIDIA GPU, got a build that emulates one: give --emulated' "$gate" --bin "$bin" --out results
-TENON_SIMT_DEVICES=0 expect 1 "expected NVIDIA's driver, got none" "$gate" --emulated --bin "$bin" --out results
+TENON_SIMT_DRIVER=0 expect 1 "expected NVIDIA's driver, got none" "$gate" --emulated --bin "$bin" --out results
 expect 1 'no tenon-doctor in ' "$gate" --emulated --bin . --out results
 [ ! -e results ] || fail "left $(ls -R results)"
 [ "$(ls -A "$root/bench")" = "$before" ] || fail "wrote into bench/"

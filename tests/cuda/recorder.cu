@@ -58,6 +58,7 @@ TEST_CASE("cuda: recorded steps clip by the global norm") {
   CHECK(two_steps({3, 4}, usual, 0.1, 2.5, 1).cursor.grad_scale == 0.5);
   CHECK(two_steps({3, 4}, usual, 0.1, 5, 1).cursor.grad_scale == 1);
   CHECK(two_steps({3e20f, 4e20f}, usual, 1e-3, 5, 1).cursor.grad_scale == Approx(1e-20));
+  CHECK(two_steps(std::vector<float>(4900, 1), usual, 0.1, 35, 1).cursor.grad_scale == 0.5);  // of several blocks
 }
 
 TEST_CASE("cuda: recorded steps stop before anything is lost") {

@@ -120,4 +120,14 @@ struct Normalisation {
   }
 };
 
+/// All that a gather is told of the set that it takes samples from, but for the place in the epoch.
+template <class T>
+struct ImageSource {
+  Images images;
+  const std::uint8_t* labels = nullptr;  // one an image, or null: all are 0
+  Order order;
+  Augmentation augmentation;
+  Normalisation<T> normalisation;
+};
+
 }  // namespace tenon

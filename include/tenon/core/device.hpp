@@ -102,6 +102,14 @@ template <class T>
 void fill_zeros(const Cpu&, T* to, std::size_t n) {
   std::fill(to, to + n, T{});
 }
+/// Zeroed memory for n values, of that device where there may be several.
+template <class T, class Device>
+typename Device::template Buffer<T> allocate(const Device& dev, std::size_t n) {
+  if constexpr (requires { dev.ordinal(); })
+    return typename Device::template Buffer<T>(n, dev.ordinal());
+  else
+    return typename Device::template Buffer<T>(n);
+}
 /// Numbers of a device as the host sees them: where they lie, or in memory of the host's, if it may not look there.
 template <class Device, class T>
 class ForHost {

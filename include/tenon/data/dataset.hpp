@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -44,17 +45,11 @@ class ImageData {
   std::uint64_t size() const { return size_; }
   const Options& options() const { return options_; }
 
-  /// All that shuffled() is made of but the place in the epoch, where the set lies in the memory of the device.
-  struct Identity {
-    const std::uint8_t *pixels, *labels;
-    std::uint64_t size;
-    double mean, deviation;
-    std::uint64_t shift, flip;  // wide, so that there is no padding
-  };
-  template <class Device>
-  Identity identity(Device& dev) const requires(!Device::host_memory) {
-    const Bytes b = bytes_on(dev);
-    return {b.images.pixels, b.labels, size_, options_.mean, options_.deviation, options_.shift, options_.flip};
+  /// All that shuffled() is made of but the place in the epoch, where the set lies in the memory of the device. It is
+  /// copied there by the first call that asks for it.
+  template <class T>
+  ImageSource<T> source(auto& dev, const random::Permutation& order, const random::Key& augment) const {
+    return source_of<T>(dev, Order{true, order}, Augmentation{options_.shift, options_.flip, augment});
   }
 
   template <class T, int I>
@@ -71,19 +66,24 @@ class ImageData {
   template <class T, int I>
   void write(auto& dev, const Order& order, const Augmentation& augmentation, std::uint64_t first, View<T, Batch, I> x,
              std::int32_t* labels) const {
+    const ImageSource<T> s = source_of<T>(dev, order, augmentation);
+    gather_batch(dev, s.images, s.labels, s.order, first, s.augmentation, s.normalisation, x,
+                 s.labels ? labels : nullptr, true);
+    if (!s.labels) fill_zeros(dev, labels, static_cast<std::size_t>(x.batch));
+  }
+  template <class T>
+  ImageSource<T> source_of(auto& dev, const Order& order, const Augmentation& augmentation) const {
     const double mean[4] = {options_.mean, options_.mean, options_.mean, options_.mean};
     const double deviation[4] = {options_.deviation, options_.deviation, options_.deviation, options_.deviation};
-    const auto [images, known] = bytes_on(dev);
-    gather_batch(dev, images, known, order, first, augmentation, Normalisation<T>::from(mean, deviation, images.c), x,
-                 known ? labels : nullptr, true);
-    if (!known) fill_zeros(dev, labels, static_cast<std::size_t>(x.batch));
+    const auto [images, labels] = bytes_on(dev);
+    return {images, labels, order, augmentation, Normalisation<T>::from(mean, deviation, images.c)};
   }
 
   struct Bytes {
     Images images;
     const std::uint8_t* labels;
   };
-  // A copy of the set in the memory of a device, made once and kept for as long as this.
+  // A copy of the set in the memory of a device, made once for each and kept for as long as this.
   template <class Device>
   struct Resident {
     typename Device::template Buffer<std::uint8_t> pixels, labels;
@@ -95,22 +95,31 @@ class ImageData {
       return {images_, labels_};
     } else {
       static const char tag = 0;  // one for each type of device
-      if (resident_tag_ != &tag) {
+      int gpu = 0;
+      if constexpr (requires { dev.ordinal(); }) gpu = dev.ordinal();
+      const std::lock_guard lock(residents_->mutex);
+      auto& copies = residents_->copies;
+      const auto have =
+          std::find_if(copies.begin(), copies.end(), [&](const auto& c) { return c.tag == &tag && c.gpu == gpu; });
+      const Resident<Device>* there = nullptr;
+      if (have != copies.end()) {
+        there = static_cast<const Resident<Device>*>(have->memory.get());
+      } else {
         auto r = std::make_shared<Resident<Device>>();
         const std::size_t n = static_cast<std::size_t>(images_.count);
-        r->pixels = typename Device::template Buffer<std::uint8_t>(n * static_cast<std::size_t>(images_.sample()));
+        r->pixels = allocate<std::uint8_t>(dev, n * static_cast<std::size_t>(images_.sample()));
         upload(dev, images_.pixels, r->pixels.data(), r->pixels.size());
         if (labels_) {
-          r->labels = typename Device::template Buffer<std::uint8_t>(n);
+          r->labels = allocate<std::uint8_t>(dev, n);
           upload(dev, labels_, r->labels.data(), n);
         }
-        resident_ = std::move(r);
-        resident_tag_ = &tag;
+        wait(dev);  // others of that device may have streams of their own
+        there = r.get();
+        copies.push_back({&tag, gpu, std::move(r)});
       }
-      const auto& r = *static_cast<const Resident<Device>*>(resident_.get());
-      Images there = images_;
-      there.pixels = r.pixels.data();
-      return {there, labels_ ? r.labels.data() : nullptr};
+      Images images = images_;
+      images.pixels = there->pixels.data();
+      return {images, labels_ ? there->labels.data() : nullptr};
     }
   }
 
@@ -118,8 +127,17 @@ class ImageData {
   const std::uint8_t* labels_;
   std::uint64_t size_;
   Options options_;
-  mutable std::shared_ptr<void> resident_;
-  mutable const void* resident_tag_ = nullptr;
+  // What was copied to devices, by any thread; copies of this share it.
+  struct Residents {
+    struct Copy {
+      const void* tag;
+      int gpu;
+      std::shared_ptr<void> memory;
+    };
+    std::mutex mutex;
+    std::vector<Copy> copies;
+  };
+  std::shared_ptr<Residents> residents_ = std::make_shared<Residents>();
 };
 
 /// Samples of your own: `inputs` values and `targets` targets a sample, rows back to back.

@@ -65,16 +65,16 @@ class Model {
       : device_(std::move(device)), seed_(seed), capacity_(at_least_one(capacity)), tensors_(plan::tensors<Net>()) {
     constexpr auto &train = Train::memory, &eval = Eval::memory;
     if constexpr (requires { Precision::math; }) device_.math = Precision::math;
-    parameters_ = Memory<T>(train.parameters);
-    gradients_ = Memory<T>(train.parameters);
-    states_ = Memory<T>(train.states);
+    parameters_ = allocate<T>(device_, train.parameters);
+    gradients_ = allocate<T>(device_, train.parameters);
+    states_ = allocate<T>(device_, train.states);
     counters_.assign(train.counters, 0);
-    saved_states_ = Memory<T>(train.states);
+    saved_states_ = allocate<T>(device_, train.states);
     saved_counters_ = counters_;
-    arena_ = Memory<T>(static_cast<std::size_t>(std::max(train.arena, eval.arena)) * capacity_);
-    fixed_ = Memory<T>(train.fixed);
-    packed_ = Memory<T>(std::max(train.packed, eval.packed));
-    work_ = Memory<T>(std::max(train.workspace, eval.workspace));
+    arena_ = allocate<T>(device_, static_cast<std::size_t>(std::max(train.arena, eval.arena)) * capacity_);
+    fixed_ = allocate<T>(device_, train.fixed);
+    packed_ = allocate<T>(device_, std::max(train.packed, eval.packed));
+    work_ = allocate<T>(device_, std::max(train.workspace, eval.workspace));
     device_.reserve_scratch(static_cast<std::size_t>(sizeof(T) == 4
                                                          ? std::max(train.scratch_float, eval.scratch_float)
                                                          : std::max(train.scratch_double, eval.scratch_double)));

@@ -40,6 +40,9 @@ class AnySession {
   /// One step with `batch` samples of yours: rows of values in PyTorch's order.
   virtual LossSums step(const float* x, const std::int32_t* labels, int batch) = 0;
 
+  /// Makes now what the first epoch and evaluation of such data would make.
+  virtual void prepare(const ImageData& data) = 0;
+
   /// The rest of the running epoch; `on_step(sums of what was done since)` says whether to go on.
   virtual bool epoch(const ImageData& data, const std::function<bool(const LossSums&)>& on_step) = 0;
   LossSums epoch(const ImageData& data) {
@@ -48,11 +51,11 @@ class AnySession {
     return progress().sums;
   }
 
-  /// Loss and accuracy; `on_batch(first sample, outputs)` says whether to go on.
+  /// Loss and accuracy; `on_batch(first sample, outputs)` says whether to go on. It may be empty.
   virtual LossSums evaluate(const ImageData& data,
                             const std::function<bool(std::uint64_t, std::span<const float>)>& on_batch) = 0;
   LossSums evaluate(const ImageData& data) {
-    return evaluate(data, [](std::uint64_t, std::span<const float>) { return true; });
+    return evaluate(data, std::function<bool(std::uint64_t, std::span<const float>)>());
   }
 
   /// The outputs for `batch` samples as at inference, rows back to back; valid until the next call of anything here.

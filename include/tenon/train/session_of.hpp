@@ -22,11 +22,13 @@ class SessionOf final : public Session<Net> {
   LossSums step(const float* x, const std::int32_t* labels, int batch) override {
     return trainer_.step(x, labels, batch);
   }
+  void prepare(const ImageData& data) override { trainer_.prepare(data); }
   bool epoch(const ImageData& data, const std::function<bool(const LossSums&)>& on_step) override {
     return trainer_.epoch(data, on_step);
   }
   LossSums evaluate(const ImageData& data,
                     const std::function<bool(std::uint64_t, std::span<const float>)>& on_batch) override {
+    if (!on_batch) return trainer_.evaluate(data);
     return trainer_.evaluate(data, [&](std::uint64_t first, const auto& y) {
       return on_batch(first, {y.data, y.size()});
     });

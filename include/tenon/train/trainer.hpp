@@ -8,9 +8,12 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
+#include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tenon/cpu/reduce.hpp"
@@ -63,11 +66,14 @@ class Trainer {
         schedule_(schedule),
         options_(options),
         model_(model),
-        targets_(static_cast<std::size_t>(model.capacity()) * targets_a_sample()),
-        outputs_(static_cast<std::size_t>(model.capacity()) * Model::outputs) {
-    for (int s = 0; s < Optimizer::states; ++s) state_.emplace_back(model.parameters().size);
+        targets_(allocate<Target>(model.device(), static_cast<std::size_t>(model.capacity()) * targets_a_sample())),
+        outputs_(static_cast<std::size_t>(model.capacity()) * Model::outputs),
+        recorder_(recorder_of(model.device())),
+        evaluator_(recorder_of(model.device())) {
+    for (int s = 0; s < Optimizer::states; ++s) state_.push_back(allocate<T>(model.device(), model.parameters().size));
     lay_out_ranges();
     if constexpr (!host_memory) measure_scratch(model.device(), [this] { take_all_scratch(); });
+    if constexpr (can_record) source_ = allocate<ImageSource<T>>(model.device(), 1);
   }
 
   Model& model() { return model_; }
@@ -166,6 +172,18 @@ class Trainer {
     return step(View<const T, Batch, D...>(x), targets);
   }
 
+  /// Makes now what epoch(data) and evaluate(data) make when they are first called: on Cuda the graphs that they replay,
+  /// which do for every data set of that size, and the data's copy in the memory of the device. From then on they allocate
+  /// nothing, until a hyper-parameter of the optimizer other than its rate is changed. On the Cpu it does nothing.
+  template <class Data>
+  void prepare(const Data& data) {
+    if constexpr (records<Data>()) {
+      static_cast<void>(data.template source<T>(model_.device(), {}, {}));
+      prepare_steps(data.size());
+    }
+    if constexpr (can_record) prepare_evaluation(data.size());
+  }
+
   /// The rest of the running epoch: all of `data` once, in an order fixed by seed and epoch, the last batch as small as
   /// it comes. After each step (on Cuda: up to steps_a_launch steps) `on_step(their sums)` says whether to go on. True
   /// when the epoch is finished; otherwise the next call goes on where this one stopped.
@@ -174,7 +192,12 @@ class Trainer {
     const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
     const random::Permutation order{{model_.seed().value, random::Use::shuffle, 0, progress_.epoch}, n};
     const random::Key augment{model_.seed().value, random::Use::augment, 0, progress_.epoch};
-    if constexpr (records<Data>()) prepare_recorder(data);
+    if constexpr (records<Data>()) {
+      prepare_steps(n);
+      const ImageSource<T> source = data.template source<T>(model_.device(), order, augment);
+      source.images.require_sample(Model::inputs, Normalisation<T>::most_channels);
+      upload(model_.device(), &source, source_.data(), 1);
+    }
     while (progress_.position < n) {
       const int batch = static_cast<int>(n - progress_.position < capacity ? n - progress_.position : capacity);
       if (batch < smallest_batch) {
@@ -185,7 +208,7 @@ class Trainer {
       bool stepped = false;
       if constexpr (records<Data>()) {
         const std::uint64_t left = batch == model_.capacity() ? (n - progress_.position) / capacity : 1;
-        sums = recorded_steps(data, order, augment, batch, left, stepped);
+        sums = recorded_steps(batch, left, stepped);
       }
       if (!stepped) {
         data.shuffled(model_.device(), order, augment, progress_.position, model_.input(batch), targets_.data());
@@ -211,20 +234,36 @@ class Trainer {
   /// Loss and accuracy over all of `data`, in its own order, as at inference.
   template <class Data>
   LossSums evaluate(const Data& data) {
-    return evaluate(data, [](std::uint64_t, const auto&) { return true; });
+    return evaluate(data, Unseen{});
   }
-  /// `on_batch(first sample, outputs)` sees the outputs of every batch, and says whether to go on.
+  /// `on_batch(first sample, outputs)` sees the outputs of every batch, and says whether to go on. On Cuda each batch is a
+  /// launch of a graph, and their sums stay there until the end.
   template <class Data, class OnBatch>
   LossSums evaluate(const Data& data, OnBatch&& on_batch) {
+    auto& dev = model_.device();
     LossSums sums;
     const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
+    if constexpr (can_record) {
+      prepare_evaluation(n);
+      evaluator_.host = {};
+      begin(dev, evaluator_);
+    }
     for (std::uint64_t first = 0; first < n; first += capacity) {
       const int batch = static_cast<int>(n - first < capacity ? n - first : capacity);
-      data.in_order(model_.device(), first, model_.input(batch), targets_.data());
-      const auto y = model_.predict(batch);
-      sums = sums + loss_(model_.device(), y, targets_.data(), View<T, Batch, Model::outputs>(nullptr, batch));
-      const T* const here = outputs_(model_.device(), y.data, y.size());
-      if (!on_batch(first, View<const T, Batch, Model::outputs>(here, batch))) break;
+      data.in_order(dev, first, model_.input(batch), targets_.data());
+      if constexpr (can_record) {
+        replay(dev, evaluator_, batch, 1);
+      } else {
+        sums = sums + evaluate_batch(batch);
+      }
+      if constexpr (!std::is_same_v<std::remove_cvref_t<OnBatch>, Unseen>) {
+        const std::size_t values = static_cast<std::size_t>(batch) * Model::outputs;
+        if (!on_batch(first, View<const T, Batch, Model::outputs>(outputs_(dev, predicted_, values), batch))) break;
+      }
+    }
+    if constexpr (can_record) {
+      finish(dev, evaluator_);
+      sums = evaluator_.host.sums;
     }
     return sums;
   }
@@ -239,6 +278,9 @@ class Trainer {
 
   using Device = typename Model::device_type;
   static constexpr bool host_memory = Device::host_memory;
+  static constexpr bool can_record = requires { typename Device::Recorder; };
+  static constexpr bool can_record_steps = can_record && std::is_same_v<Target, std::int32_t>;  // labels are gathered
+  struct Unseen {};  // in place of an on_batch
 
   std::size_t targets_a_sample() const {
     return static_cast<std::size_t>(Loss::template targets_a_sample<Model::outputs>());
@@ -254,56 +296,74 @@ class Trainer {
     }
   }
 
-  // Whether steps on that data can be recorded once and replayed: where the device can, and gathers from its own memory.
+  // Whether steps on that data can be recorded once and replayed: where the device can, and gathers images from its own
+  // memory.
   template <class Data>
   static constexpr bool records() {
-    return requires { typename Device::Recorder; }
-    &&requires(const Data& d, Device& dev) { d.identity(dev); };
+    return can_record_steps && requires(const Data& d, Device& dev) { d.template source<T>(dev, {}, {}); };
   }
   struct NoRecorder {};
   template <class D>
-  static auto recorder_of() {
-    if constexpr (requires { typename D::Recorder; })
-      return typename D::Recorder{};
+  static auto recorder_of(const D& dev) {
+    if constexpr (can_record)
+      return typename D::Recorder(dev.ordinal());
     else
       return NoRecorder{};
   }
 
-  // What was recorded holds for other data, or another optimizer, no more.
-  template <class Data>
-  void prepare_recorder(const Data& data) {
-    const auto bytes = [](const auto& value) {
-      static_assert(std::is_trivially_copyable_v<std::remove_cvref_t<decltype(value)>>,
-                    "tenon::Trainer: an optimizer is a trivially copyable value");
-      return std::string(reinterpret_cast<const char*>(&value), sizeof value);
-    };
+  int most_steps() const { return std::clamp(options_.steps_a_launch, 1, kernels::CudaControl::most_steps); }
+
+  // f(a number of steps that one launch makes), the largest first: 64, 16, 4 and 1, say.
+  template <class F>
+  void for_each_length(F f) const {
+    for (int length = most_steps(); length > 0; length = length > 4 ? length / 4 : length > 1 ? 1 : 0) f(length);
+  }
+
+  // The graphs of an epoch of n samples: of its full batches, however they fall into launches, and of the tail. They hold
+  // for one optimizer.
+  void prepare_steps(std::uint64_t n) requires can_record_steps {
+    static_assert(std::is_trivially_copyable_v<Optimizer>,
+                  "tenon::Trainer: an optimizer is a trivially copyable value");
     Optimizer o = optimizer_;
     o.lr = 0;  // the rates of the steps are told apart from the recording
-    std::string now = bytes(data.identity(model_.device())) + bytes(o);
-    if (now != recorded_for_) recorder_.graphs.clear();
-    recorded_for_ = std::move(now);
+    std::array<unsigned char, sizeof o> bytes;
+    std::memcpy(bytes.data(), &o, sizeof o);
+    if (bytes != recorded_for_) recorder_.graphs.clear();
+    recorded_for_ = bytes;
+    for_each_batch_size(n, [&](int batch, std::uint64_t batches) {
+      if (batch < smallest_batch) return;
+      for_each_length([&](int length) {
+        if (static_cast<std::uint64_t>(length) <= batches && !find_recorded(recorder_, batch, length))
+          record(model_.device(), recorder_, batch, length, [&] { record_step(batch); });
+      });
+    });
+  }
+
+  void prepare_evaluation(std::uint64_t n) requires can_record {
+    for_each_batch_size(n, [&](int batch, std::uint64_t) {
+      if (!find_recorded(evaluator_, batch, 1))
+        record(model_.device(), evaluator_, batch, 1, [&] {
+          evaluate_batch(batch);
+          add_sums(model_.device(), evaluator_);
+        });
+    });
+  }
+
+  // f(samples, batches) for the full batches of n samples, if there are any, and for the tail.
+  template <class F>
+  void for_each_batch_size(std::uint64_t n, F f) const {
+    const std::uint64_t capacity = static_cast<std::uint64_t>(model_.capacity());
+    if (n >= capacity) f(model_.capacity(), n / capacity);
+    if (n % capacity > 0) f(static_cast<int>(n % capacity), 1);
   }
 
   // Up to `left` steps of `batch` samples in a few launches; their sums. What cannot be made so is left to the caller: then
   // `all` is false, and the step that comes next is the one to look at.
-  template <class Data>
-  LossSums recorded_steps(const Data& data, const random::Permutation& order, const random::Key& augment, int batch,
-                          std::uint64_t left, bool& all) {
+  LossSums recorded_steps(int batch, std::uint64_t left, bool& all) requires can_record_steps {
     auto& dev = model_.device();
     auto& control = recorder_.host;
-    const std::uint64_t most = static_cast<std::uint64_t>(
-        std::clamp(options_.steps_a_launch, 1, static_cast<int>(std::remove_cvref_t<decltype(control)>::most_steps)));
+    const std::uint64_t most = static_cast<std::uint64_t>(most_steps());
     const std::uint64_t steps = std::min(left, most - progress_.step % most);
-    const auto each_launch = [&](auto f) {  // of lengths 64, 16, 4 and 1, say
-      std::uint64_t rest = steps;
-      for (std::uint64_t length = most; rest > 0; length = length > 4 ? length / 4 : 1)
-        for (; rest >= length; rest -= length) f(static_cast<int>(length));
-    };
-    each_launch([&](int length) {
-      if (!find_recorded(recorder_, batch, length))
-        record(dev, recorder_, batch, length, [&] { record_step(data, order, augment, batch); });
-    });
-
     control = {};
     control.cursor.first_sample = progress_.position;
     control.cursor.step = static_cast<std::uint32_t>(progress_.step);
@@ -313,7 +373,11 @@ class Trainer {
     for (std::uint64_t i = 0; i <= steps; ++i)
       control.rates[i] = optimizer_.lr * schedule_.at(static_cast<std::int64_t>(progress_.step + i));
     begin(dev, recorder_);
-    each_launch([&](int length) { replay(dev, recorder_, batch, length); });
+    std::uint64_t rest = steps;
+    for_each_length([&](int length) {
+      for (; rest >= static_cast<std::uint64_t>(length); rest -= static_cast<std::uint64_t>(length))
+        replay(dev, recorder_, batch, length);
+    });
     finish(dev, recorder_);
 
     const std::uint64_t made = control.cursor.step - control.rates_from;
@@ -327,16 +391,22 @@ class Trainer {
     return control.sums;
   }
 
-  template <class Data>
-  void record_step(const Data& data, const random::Permutation& order, const random::Key& augment, int batch) {
+  void record_step(int batch) requires can_record_steps {
     auto& dev = model_.device();
-    data.shuffled(dev, order, augment, 0, model_.input(batch), targets_.data());
+    gather_recorded(dev, std::as_const(source_).data(), model_.input(batch), targets_.data());
     model_.save_states_in(recorder_);
     model_.backward(loss_, targets_.data(), batch);
     model_.count_steps(-1);  // it was not made
     judge(dev, recorder_, Span<const T>{model_.gradients().data, model_.gradients().size}, options_.clip_norm, unusual);
     update_ranges(0, 1);
     advance(dev, recorder_, batch);
+  }
+
+  // Loss and outputs for the batch that was gathered, as at inference.
+  LossSums evaluate_batch(int batch) {
+    const auto y = model_.predict(batch);
+    predicted_ = y.data;
+    return loss_(model_.device(), y, targets_.data(), View<T, Batch, Model::outputs>(nullptr, batch));
   }
 
   // One call of everything here that takes scratch memory besides the model.
@@ -361,7 +431,8 @@ class Trainer {
   // Weights and optimizer as they are before an update of unusual size. Allocated by the first of them, if there is one.
   void back_up() {
     if (backup_.empty())
-      for (std::size_t i = 0; i <= state_.size(); ++i) backup_.emplace_back(model_.parameters().size);
+      for (std::size_t i = 0; i <= state_.size(); ++i)
+        backup_.push_back(allocate<T>(model_.device(), model_.parameters().size));
     exchange([](auto& dev, T* here, T* backup, std::size_t n) { copy(dev, here, backup, n); });
     backed_up_ = true;
   }
@@ -401,14 +472,16 @@ class Trainer {
   TrainerOptions options_;
   Model& model_;
   Memory<Target> targets_;
-  kernels::ForHost<Device, T> outputs_;    // of a batch that is evaluated
+  const T* predicted_ = nullptr;           // where the outputs of a batch that is evaluated are,
+  kernels::ForHost<Device, T> outputs_;    // and where the host sees them
   std::vector<Memory<T>> state_, backup_;  // the optimizer's; parameters and the optimizer's
   bool backed_up_ = false;                 // the last update was large, and no loss has been seen since
   std::vector<Range> ranges_;
   Progress progress_;
   std::uint64_t skipped_ = 0;
-  decltype(recorder_of<Device>()) recorder_;
-  std::string recorded_for_;
+  decltype(recorder_of(std::declval<const Device&>())) recorder_, evaluator_;
+  std::array<unsigned char, sizeof(Optimizer)> recorded_for_{};  // its bytes, without the rate
+  Memory<ImageSource<T>> source_;                                // what recorded steps gather from
 };
 
 }  // namespace tenon

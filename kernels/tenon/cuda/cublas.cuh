@@ -124,6 +124,7 @@ struct Cublas {
 /// The device's, opened now if nobody has tried; null if it is not to be had. A step that is being recorded opens nothing.
 inline const Cublas* open_cublas(const Cuda& dev) {
   CudaState& s = dev.state();
+  const OnGpu on(dev);
   if (!s.cublas && !s.scratch_fixed) s.cublas = std::make_shared<Cublas>(s);
   const Cublas* const c = static_cast<const Cublas*>(s.cublas.get());
   return c && c->handle ? c : nullptr;
@@ -140,9 +141,10 @@ bool is_large(const Product<T>& p) {
 template <bool KA, bool KB>
 bool cublas_gemm(const Cuda& dev, const Product<float>& p) {
   CudaState& s = dev.state();
-  if (!is_large(p) || !s.allow_cublas) return false;
+  if (!is_large(p) || !dev.allow_cublas) return false;
   const Cublas* const cublas = open_cublas(dev);
   if (!cublas || s.measuring) return false;
+  const OnGpu on(dev);
   const float one = 1, beta = p.add ? 1 : 0;
   const cublasComputeType_t compute = dev.math == CudaMath::fp32   ? CUBLAS_COMPUTE_32F
                                       : dev.math == CudaMath::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32

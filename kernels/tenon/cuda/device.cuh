@@ -48,7 +48,6 @@ struct CudaState {
 
   unsigned* tickets = nullptr;  // cuda_tickets zeros in device memory: a kernel that counts its blocks leaves zeros
 
-  bool allow_cublas = true;      // for large products
   std::shared_ptr<void> cublas;  // what cublas.cuh has opened, or why it could not
 
   CudaState() = default;
@@ -56,7 +55,42 @@ struct CudaState {
   inline ~CudaState();
 };
 
+namespace cuda {
+
+inline constexpr int least_capability = 80;  // 10 * major + minor: copies past registers, mma of tf32 and bf16
+
+/// Never launched: what CUDA says of it, it says of every kernel of this unit.
+template <class = void>
+__global__ void any_kernel() {}
+
+}  // namespace cuda
+
 namespace detail {
+
+/// What nvcc was told to compile this unit for: "sm_80 sm_90".
+inline std::string compiled_architectures() {
+  std::string text;
+  for (const int a : {__CUDA_ARCH_LIST__}) text += (text.empty() ? "sm_" : " sm_") + std::to_string(a / 10);
+  return text;
+}
+
+/// Whether that error means that there is no code for the GPU, be it compiled before or now, by the driver.
+inline bool is_no_code(cudaError_t e) {
+  return e == cudaErrorNoKernelImageForDevice || e == cudaErrorInvalidDeviceFunction || e == cudaErrorInvalidPtx ||
+         e == cudaErrorUnsupportedPtxVersion || e == cudaErrorJitCompilerNotFound;
+}
+
+inline std::string no_code_text(int ordinal) {
+  cudaDeviceProp p{};
+  static_cast<void>(cudaGetDeviceProperties(&p, ordinal));
+  const int capability = 10 * p.major + p.minor;
+  if (capability < cuda::least_capability)
+    return "expected a GPU of compute capability 8.0 or newer, got " + std::string(p.name) + " of " +
+           std::to_string(p.major) + "." + std::to_string(p.minor) + ": use --device cpu";
+  const std::string sm = std::to_string(capability);
+  return "expected code for sm_" + sm + " (" + p.name + "), got code for " + compiled_architectures() +
+         ": configure with -DCMAKE_CUDA_ARCHITECTURES=" + sm + " (nvcc -arch=sm_" + sm + ") and build again";
+}
 
 /// Why a call of CUDA's failed. Errors of kernels come late, so the last one launched is named.
 inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel) {
@@ -65,6 +99,7 @@ inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel
     text += ": take a smaller batch, or free the GPU's memory (nvidia-smi shows who holds it)";
   else if (last_kernel)
     text += std::string(" after kernel ") + last_kernel;
+  if (is_no_code(e)) text += ": compile its unit for this GPU's architecture (tenon-doctor names it)";
   return Error("cuda", text);
 }
 
@@ -86,8 +121,9 @@ inline std::string no_device_text(cudaError_t e) {
     return "expected NVIDIA's driver, got none" +
            (container ? give : std::string(": install it (nvidia-smi must work), or use --device cpu"));
   if (e == cudaErrorInsufficientDriver)
-    return "expected a driver for CUDA " + driver_version_text(CUDART_VERSION) + " or newer, got one for CUDA " +
-           driver_version_text(driver) + ": update NVIDIA's driver";
+    // A driver runs programs of every later CUDA with the same major number.
+    return "expected a driver for CUDA " + driver_version_text(CUDART_VERSION / 1000 * 1000) +
+           " or newer, got one for CUDA " + driver_version_text(driver) + ": update NVIDIA's driver";
   if (e == cudaErrorNoDevice || e == cudaSuccess)
     return "expected an NVIDIA GPU, got none" +
            (container ? give : std::string(": look at nvidia-smi and at CUDA_VISIBLE_DEVICES"));
@@ -96,23 +132,50 @@ inline std::string no_device_text(cudaError_t e) {
 
 }  // namespace detail
 
+/// While it lives, what the calling thread asks of the runtime goes to that GPU. A stream's kernels are launched, and its
+/// functions set up, on its own GPU alone.
+class OnGpu {
+ public:
+  explicit OnGpu(int ordinal) {
+    detail::check(cudaGetDevice(&before_), "cudaGetDevice");
+    if (ordinal < 0 || ordinal == before_) return;
+    detail::check(cudaSetDevice(ordinal), "cudaSetDevice");
+    changed_ = true;
+  }
+  explicit OnGpu(const Cuda& dev) : OnGpu(dev.state().ordinal) {}
+  OnGpu(const OnGpu&) = delete;
+  ~OnGpu() {
+    if (changed_) static_cast<void>(cudaSetDevice(before_));
+  }
+  int before() const { return before_; }
+
+ private:
+  int before_ = 0;
+  bool changed_ = false;
+};
+
 template <class>
-std::string cuda_problem() {
-  int count = 0;
-  const cudaError_t e = cudaGetDeviceCount(&count);
+std::string cuda_problem(int ordinal) {
+  int count = 0, before = 0;
+  cudaError_t e = cudaGetDeviceCount(&count);
   if (e != cudaSuccess || count == 0) return detail::no_device_text(e);
-  return {};
+  if (ordinal < 0 || ordinal >= count)
+    return "expected the number of a GPU from 0 to " + std::to_string(count - 1) + ", got " + std::to_string(ordinal) +
+           ": look at nvidia-smi and at CUDA_VISIBLE_DEVICES";
+  cudaFuncAttributes attributes{};
+  if ((e = cudaGetDevice(&before)) == cudaSuccess && (e = cudaSetDevice(ordinal)) == cudaSuccess) {
+    e = cudaFuncGetAttributes(&attributes, cuda::any_kernel<>);
+    static_cast<void>(cudaSetDevice(before));
+  }
+  if (e == cudaSuccess) return {};
+  static_cast<void>(cudaGetLastError());
+  return detail::is_no_code(e) ? detail::no_code_text(ordinal) : detail::no_device_text(e);
 }
 
 template <class>
 std::shared_ptr<CudaState> open_cuda(int ordinal) {
-  if (const std::string problem = cuda_problem<>(); !problem.empty()) throw Error("cuda", problem);
-  int count = 0;
-  detail::check(cudaGetDeviceCount(&count), "cudaGetDeviceCount");
-  if (ordinal < 0 || ordinal >= count)
-    throw Error("cuda", "expected the number of a GPU from 0 to " + std::to_string(count - 1) + ", got " +
-                            std::to_string(ordinal));
-  detail::check(cudaSetDevice(ordinal), "cudaSetDevice");
+  if (const std::string problem = cuda_problem<>(ordinal); !problem.empty()) throw Error("cuda", problem);
+  const OnGpu on(ordinal);
   auto s = std::make_shared<CudaState>();
   s->ordinal = ordinal;
   cudaDeviceProp p{};
@@ -122,55 +185,69 @@ std::shared_ptr<CudaState> open_cuda(int ordinal) {
   s->multiprocessors = p.multiProcessorCount;
   s->shared_limit = p.sharedMemPerBlockOptin;
   detail::check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
-  s->tickets = static_cast<unsigned*>(cuda_allocate<>(cuda_tickets * sizeof(unsigned)));
+  s->tickets = static_cast<unsigned*>(cuda_allocate<>(cuda_tickets * sizeof(unsigned), ordinal));
   return s;
 }
 
 inline CudaState::~CudaState() {
+  int before = 0;
+  static_cast<void>(cudaGetDevice(&before));
+  static_cast<void>(cudaSetDevice(ordinal));
   if (stream) static_cast<void>(cudaStreamSynchronize(stream));
   cublas.reset();
   if (tickets) static_cast<void>(cudaFree(tickets));
   if (scratch) static_cast<void>(cudaFree(scratch));
   for (void* p : outgrown) static_cast<void>(cudaFree(p));
   if (stream) static_cast<void>(cudaStreamDestroy(stream));
+  static_cast<void>(cudaSetDevice(before));
 }
 
 template <class>
-void* cuda_allocate(std::size_t bytes) {
+void* cuda_allocate(std::size_t bytes, int& gpu) {
   if (bytes == 0) return nullptr;
+  const OnGpu on(gpu);
+  if (gpu < 0) gpu = on.before();
   void* p = nullptr;
   detail::check(cudaMalloc(&p, bytes), ("cudaMalloc of " + std::to_string(bytes) + " bytes").c_str());
-  // The stream does not wait for the legacy stream in which this runs, so this is waited for here.
+  // Our streams do not wait for the legacy stream in which this runs, so this is waited for here; not for the device, for
+  // another thread may be recording on it.
   detail::check(cudaMemset(p, 0, bytes), "cudaMemset");
-  detail::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");
+  detail::check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
   return p;
 }
 
 template <class>
-void cuda_free(void* p) noexcept {
+void cuda_free(void* p, int gpu) noexcept {
+  int before = 0;  // the thread's own GPU may be one that nothing is done on
+  static_cast<void>(cudaGetDevice(&before));
+  if (gpu != before) static_cast<void>(cudaSetDevice(gpu));
   static_cast<void>(cudaFree(p));
+  if (gpu != before) static_cast<void>(cudaSetDevice(before));
 }
 
 // For units that see the declarations alone (core/cuda.hpp). The linker keeps one of each.
-template std::string cuda_problem<void>();
+template std::string cuda_problem<void>(int);
 template std::shared_ptr<CudaState> open_cuda<void>(int);
-template void* cuda_allocate<void>(std::size_t);
-template void cuda_free<void>(void*) noexcept;
+template void* cuda_allocate<void>(std::size_t, int&);
+template void cuda_free<void>(void*, int) noexcept;
 
 inline void wait(const Cuda& dev) {
+  const OnGpu on(dev);
   detail::check(cudaStreamSynchronize(dev.state().stream), "cudaStreamSynchronize", dev.state().last_kernel);
 }
 
 template <class T>
 void copy(const Cuda& dev, const T* from, T* to, std::size_t n) {
-  if (n > 0 && !dev.state().measuring)
-    detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, dev.state().stream),
-                  "cudaMemcpyAsync", dev.state().last_kernel);
+  if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
+  detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToDevice, dev.state().stream),
+                "cudaMemcpyAsync", dev.state().last_kernel);
 }
 
 template <class T>
 void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
   if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
   // Ordinary host memory is copied aside before the call returns (CUDA Runtime API, "API synchronization behavior").
   detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, dev.state().stream),
                 "cudaMemcpyAsync to the GPU", dev.state().last_kernel);
@@ -179,6 +256,7 @@ void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
 template <class T>
 void download(const Cuda& dev, const T* from, T* to, std::size_t n) {
   if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
   detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyDeviceToHost, dev.state().stream),
                 "cudaMemcpyAsync from the GPU", dev.state().last_kernel);
   wait(dev);
@@ -186,9 +264,9 @@ void download(const Cuda& dev, const T* from, T* to, std::size_t n) {
 
 template <class T>
 void fill_zeros(const Cuda& dev, T* to, std::size_t n) {
-  if (n > 0 && !dev.state().measuring)
-    detail::check(cudaMemsetAsync(to, 0, n * sizeof(T), dev.state().stream), "cudaMemsetAsync",
-                  dev.state().last_kernel);
+  if (n == 0 || dev.state().measuring) return;
+  const OnGpu on(dev);
+  detail::check(cudaMemsetAsync(to, 0, n * sizeof(T), dev.state().stream), "cudaMemsetAsync", dev.state().last_kernel);
 }
 
 }  // namespace tenon::kernels

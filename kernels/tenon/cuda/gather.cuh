@@ -3,7 +3,8 @@
 //   images (N, H, W, C) or planar (N, C, H, W), bytes   ->   x (B, ...), channels-last, or planar if asked
 //   labels (N), bytes                                   ->   y (B), int32
 //   row b is sample order(first + b), changed as augmentation.draw(first + b) says; each value pixel * scale + offset
-// In a recorded step the first position and the epoch of the keys are the cursor's.
+// In a recorded step the first position and the epoch of the keys are the cursor's; gather_recorded reads all else, too,
+// from memory, so that what was recorded holds for every data set.
 // Strategy  a block owns a sample. One of its threads finds out which, another how it is changed; then each makes four
 //           values at a time, stored 16 bytes at once, and loaded as one word where the pixels stay in order.
 // Fits      any extents, 1 to 4 channels.
@@ -50,11 +51,9 @@ struct GatherOrder {
 template <class T>
 struct GatherTarget {
   T* x;
-  Normalisation<T> normalisation;
+  std::int32_t* y;  // or null
   bool planar;
-  bool once;   // pixel * scale + offset is rounded once
-  bool wide;   // rows begin at multiples of 16 bytes, and are as long
-  bool words;  // so do the images, of 4 bytes
+  bool wide;  // rows begin at multiples of 16 bytes, and are as long
 };
 
 struct GatherShared {
@@ -62,21 +61,30 @@ struct GatherShared {
   Augmentation::Drawn drawn;
 };
 
+// The source is `given`, or where it is not null what lies at `recorded`.
 template <class T>
-__global__ void gather_sample(Images from, GatherOrder which, const __grid_constant__ GatherTarget<T> to,
-                              const std::uint8_t* labels, std::int32_t* y) {
+__global__ void gather_sample(const __grid_constant__ ImageSource<T> given, const ImageSource<T>* recorded,
+                              std::uint64_t first, const CudaCursor* cursor, GatherTarget<T> to) {
   GatherShared& shared = shared_memory<GatherShared>();
+  const ImageSource<T>& source = recorded ? *recorded : given;
   const std::size_t b = blockIdx.x;
-  if (threadIdx.x == 0) {
-    shared.index = which.index(b);
-    if (y) y[b] = labels[shared.index];
+  if (threadIdx.x == 0 || threadIdx.x == blockDim.x - 1) {
+    const GatherOrder which{source.order, source.augmentation, first, cursor};
+    if (threadIdx.x == 0) {
+      shared.index = which.index(b);
+      if (to.y) to.y[b] = source.labels ? source.labels[shared.index] : 0;
+    }
+    if (threadIdx.x == blockDim.x - 1) shared.drawn = which.drawn(b);
   }
-  if (threadIdx.x == blockDim.x - 1) shared.drawn = which.drawn(b);
+  const Images from = source.images;
   __syncthreads();
   const int h = from.h, w = from.w, channels = from.c, sample = from.sample();
   const std::uint8_t* const image = from.pixels + shared.index * static_cast<std::uint64_t>(sample);
   T* const row = to.x + b * static_cast<std::size_t>(sample);
   const Augmentation::Drawn drawn = shared.drawn;
+  // As the CPU's vectors do it, which take consecutive floats of consecutive pixels: pixel * scale + offset is rounded once.
+  const bool once = sizeof(T) == sizeof(float) && (channels == 1 || (from.planar && to.planar));
+  const bool words = sample % 4 == 0 && reinterpret_cast<std::uintptr_t>(from.pixels) % 4 == 0;
   const bool in_order =
       drawn.down == 0 && drawn.right == 0 && !drawn.mirrored && (channels == 1 || from.planar == to.planar);
 
@@ -95,7 +103,7 @@ __global__ void gather_sample(Images from, GatherOrder which, const __grid_const
       j = pixel - i * w;
     }
     std::uint8_t word[4] = {};
-    if (in_order && to.words) {
+    if (in_order && words) {
       const unsigned bits = *reinterpret_cast<const unsigned*>(image + at);
       memcpy(word, &bits, 4);
     }
@@ -105,14 +113,15 @@ __global__ void gather_sample(Images from, GatherOrder which, const __grid_const
       // y[i][j] = x[i - down][j'], j' = (mirrored ? w - 1 - j : j) - right: first mirrored back, then shifted.
       std::uint8_t pixel = word[e];
       if (in_order) {
-        if (!to.words) pixel = image[at + e];
+        if (!words) pixel = image[at + e];
       } else {
         const int si = i - drawn.down, sj = (drawn.mirrored ? w - 1 - j : j) - drawn.right;
         if (si >= 0 && si < h && sj >= 0 && sj < w)
           pixel = image[from.planar ? (k * h + si) * w + sj : (si * w + sj) * channels + k];
       }
-      const T value = static_cast<T>(pixel), scale = to.normalisation.scale[k], offset = to.normalisation.offset[k];
-      v[e] = to.once ? fma_of(value, scale, offset) : mul_add(value, scale, offset);
+      const T value = static_cast<T>(pixel), scale = source.normalisation.scale[k],
+              offset = source.normalisation.offset[k];
+      v[e] = once ? fma_of(value, scale, offset) : mul_add(value, scale, offset);
       if (to.planar) {
         if (++j == w) {
           j = 0;
@@ -139,6 +148,17 @@ __global__ void gather_sample(Images from, GatherOrder which, const __grid_const
 
 inline constexpr unsigned gather_threads = 256;
 
+template <class T, int... D>
+void gather(const Cuda& dev, const ImageSource<T>& given, const ImageSource<T>* recorded, std::uint64_t first,
+            Out<T, D...> x, std::int32_t* y, bool planar) {
+  constexpr int sample = Out<T, D...>::sample;
+  constexpr unsigned fours = (sample + 3) / 4, whole_warps = (fours + 31) / 32 * 32;
+  constexpr unsigned threads = whole_warps < gather_threads ? whole_warps : gather_threads;
+  launch(dev, "gather_images", gather_sample<T>, {static_cast<unsigned>(x.batch)}, {threads}, sizeof(GatherShared),
+         given, recorded, first, dev.state().cursor,
+         GatherTarget<T>{x.data, y, planar, sample % 4 == 0 && is_wide_aligned(x.data)});
+}
+
 template <unsigned Threads>
 __global__ void gather_label(const std::uint8_t* labels, GatherOrder which, std::size_t n, std::int32_t* y) {
   const std::size_t b = global_thread();
@@ -152,21 +172,15 @@ template <class T, int... D>
 void gather_batch(Cuda& dev, const Images& from, const std::uint8_t* labels, const Order& order, std::uint64_t first,
                   const Augmentation& augmentation, const std::type_identity_t<Normalisation<T>>& normalisation,
                   Out<T, D...> x, std::int32_t* y, bool planar = false) {
-  constexpr int sample = Out<T, D...>::sample;
-  from.require_sample(sample, Normalisation<T>::most_channels);
-  // As the CPU's vectors do it, which take consecutive floats of consecutive pixels.
-  const bool once = std::is_same_v<T, float> && (from.c == 1 || (from.planar && planar));
-  const cuda::GatherTarget<T> to{x.data,
-                                 normalisation,
-                                 planar,
-                                 once,
-                                 sample % 4 == 0 && cuda::is_wide_aligned(x.data),
-                                 sample % 4 == 0 && reinterpret_cast<std::uintptr_t>(from.pixels) % 4 == 0};
-  constexpr unsigned fours = (sample + 3) / 4, whole_warps = (fours + 31) / 32 * 32;
-  constexpr unsigned threads = whole_warps < cuda::gather_threads ? whole_warps : cuda::gather_threads;
-  cuda::launch(dev, "gather_images", cuda::gather_sample<T>, {static_cast<unsigned>(x.batch)}, {threads},
-               sizeof(cuda::GatherShared), from, cuda::GatherOrder{order, augmentation, first, dev.state().cursor}, to,
-               labels, y);
+  from.require_sample(Out<T, D...>::sample, Normalisation<T>::most_channels);
+  cuda::gather<T>(dev, {from, labels, order, augmentation, normalisation}, nullptr, first, x, y, planar);
+}
+
+/// gather_batch in a recorded step, of what `source` in the device's memory says when it is replayed; x is planar. Who
+/// writes it calls source.images.require_sample().
+template <class T, int... D>
+void gather_recorded(Cuda& dev, const ImageSource<T>* source, Out<T, D...> x, std::int32_t* y) {
+  cuda::gather<T>(dev, {}, source, 0, x, y, true);
 }
 
 /// x.batch images from position `first` of the epoch on. x holds (H, W, C), or (C, H, W) if planar.

@@ -31,6 +31,7 @@ void launch(const Cuda& dev, const char* name, void (*kernel)(P...), Grid grid, 
   static_assert(sizeof...(P) == sizeof...(A), "tenon::launch: one argument for each of the kernel's");
   CudaState& s = dev.state();
   if (s.measuring || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  const OnGpu on(dev);
   if (shared_bytes > 48 * 1024)
     detail::check(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
@@ -81,6 +82,7 @@ class Scratch {
   /// At least so many bytes of scratch.
   static void reserve(CudaState& s, std::size_t bytes) {
     if (bytes <= s.scratch_bytes) return;
+    const OnGpu on(s.ordinal);
     detail::check(cudaStreamSynchronize(s.stream), "cudaStreamSynchronize", s.last_kernel);
     if (s.scratch) s.outgrown.push_back(std::exchange(s.scratch, nullptr));
     if (s.scratch_used == 0 && !s.scratch_recorded) {

@@ -1,8 +1,9 @@
 // Reductions over flat memory.
 //   sum_of_squares   x (n) -> double; cannot overflow for floats       sum_of_squares_to   the same, left on the device
+//   sum_of_squares_then   the same, and a thread that has it calls then(it)
 //   all_finite       x (n) -> no infinity, no NaN; by bit patterns, so that no compiler flag can argue it away
 //   sum(dev, n, f)   the sum of f(i) over [0, n) in double. f is a small struct whose operator() is TENON_HD
-// All but sum_of_squares_to wait for the result. The same n gives the same order of additions, aligned or not.
+// All but sum_of_squares_to and _then wait for the result. The same n gives the same order of additions, aligned or not.
 // Strategy  at most 1024 chunks fixed by n, a block each, 16 bytes a thread and access; their results by another block.
 // Cost      4 bytes an element, bound by memory; one launch up to 2048 elements, else two.
 // SPDX-License-Identifier: MIT
@@ -83,10 +84,17 @@ struct ReduceFunction {
   __device__ void one(std::size_t i, double& v) const { v += static_cast<double>(f(i)); }
 };
 
-// result[block] = its chunk. `wide`: 16-byte accesses are allowed.
-template <class Elements>
+/// What is done with a result, by one thread: *to = it.
+template <class Value>
+struct ReduceStore {
+  Value* to;
+  __device__ void operator()(Value result) const { *to = result; }
+};
+
+// of_chunk[block] = its chunk; of one chunk, then(it). `wide`: 16-byte accesses are allowed.
+template <class Elements, class Then>
 __global__ void reduce_chunks(Elements elements, std::size_t n, std::size_t grain, bool wide,
-                              typename Elements::Value* result) {
+                              typename Elements::Value* of_chunk, Then then) {
   using Value = typename Elements::Value;
   constexpr int size = Elements::size;
   auto& reduce = shared_memory<BlockReduce<Value, reduce_threads>>();
@@ -102,54 +110,65 @@ __global__ void reduce_chunks(Elements elements, std::size_t n, std::size_t grai
     }
   for (int k = 1; k < size; ++k) v[0] = combine(v[0], v[k]);
   const Value all = reduce(v[0], combine);
-  if (threadIdx.x == 0) result[blockIdx.x] = all;
+  if (threadIdx.x > 0) return;
+  if (gridDim.x == 1)
+    then(all);
+  else
+    of_chunk[blockIdx.x] = all;
 }
 
 // One block: the chunks' results into one.
-template <class Value, class Combine>
-__global__ void reduce_results(const Value* of_chunk, unsigned count, Value* result) {
+template <class Value, class Combine, class Then>
+__global__ void reduce_results(const Value* of_chunk, unsigned count, Then then) {
   auto& reduce = shared_memory<BlockReduce<Value, reduce_threads>>();
   const Combine combine{};
   Value v{};
   for (unsigned c = threadIdx.x; c < count; c += reduce_threads) v = combine(v, of_chunk[c]);
   const Value all = reduce(v, combine);
-  if (threadIdx.x == 0) *result = all;
+  if (threadIdx.x == 0) then(all);
 }
 
-/// *result, in device memory.
-template <class Elements>
-void reduce_to(const Cuda& dev, const char* name, Elements elements, std::size_t n, bool wide,
-               typename Elements::Value* result) {
+/// then(the result), on the device.
+template <class Elements, class Then>
+void reduce_then(const Cuda& dev, const char* name, Elements elements, std::size_t n, bool wide, Then then) {
   using Value = typename Elements::Value;
   constexpr std::size_t shared = sizeof(BlockReduce<Value, reduce_threads>);
   const ReduceChunks chunks(n);
   Scratch scratch(dev);
   Value* const of_chunk = scratch.take<Value>(ReduceChunks::capacity(n));
-  launch(dev, name, reduce_chunks<Elements>, {chunks.count}, {reduce_threads}, shared, elements, n, chunks.grain, wide,
-         chunks.count > 1 ? of_chunk : result);
+  launch(dev, name, reduce_chunks<Elements, Then>, {chunks.count}, {reduce_threads}, shared, elements, n, chunks.grain,
+         wide, of_chunk, then);
   if (chunks.count > 1)
-    launch(dev, name, reduce_results<Value, typename Elements::Combine>, {1}, {reduce_threads}, shared, of_chunk,
-           chunks.count, result);
+    launch(dev, name, reduce_results<Value, typename Elements::Combine, Then>, {1}, {reduce_threads}, shared, of_chunk,
+           chunks.count, then);
 }
 
 /// The result, on the host; Value{} while the model measures.
 template <class Elements>
 typename Elements::Value reduce(const Cuda& dev, const char* name, Elements elements, std::size_t n, bool wide) {
+  using Value = typename Elements::Value;
   Scratch scratch(dev);
-  typename Elements::Value* const result = scratch.take<typename Elements::Value>(1);
-  reduce_to(dev, name, elements, n, wide, result);
-  typename Elements::Value v{};
+  Value* const result = scratch.take<Value>(1);
+  reduce_then(dev, name, elements, n, wide, ReduceStore<Value>{result});
+  Value v{};
   download(dev, result, &v, 1);
   return v;
 }
 
 }  // namespace cuda
 
+/// then(the sum of x[i]^2) by a thread of the device, which nothing waits for. `then` is a small struct whose operator() is
+/// __device__.
+template <class T, class Then>
+void sum_of_squares_then(Cuda& dev, Span<const T> x, const Then& then) {
+  cuda::reduce_then(dev, "sum_of_squares", cuda::ReduceMemory<T, cuda::ReduceSquares>(x.data), x.size,
+                    cuda::is_wide_aligned(x.data), then);
+}
+
 /// *result = the sum of x[i]^2; `result` is device memory, and nothing waits.
 template <class T>
 void sum_of_squares_to(Cuda& dev, Span<const T> x, double* result) {
-  cuda::reduce_to(dev, "sum_of_squares", cuda::ReduceMemory<T, cuda::ReduceSquares>(x.data), x.size,
-                  cuda::is_wide_aligned(x.data), result);
+  sum_of_squares_then(dev, x, cuda::ReduceStore<double>{result});
 }
 
 /// The sum of x[i]^2.

@@ -26,6 +26,7 @@
 namespace simt {
 
 // --- limits of the emulated device: those of compute capability 9.0, but for its multiprocessors ------------------------
+inline constexpr int compiled_for = 90;  // what __CUDA_ARCH_LIST__ says to kernels
 inline constexpr unsigned max_threads = 1024, max_grid_x = 0x7fffffffu, max_grid_yz = 65535;
 inline constexpr std::size_t shared_default = 48 << 10, shared_most = 227 << 10, shared_of_multiprocessor = 228 << 10;
 inline constexpr std::size_t shared_reserved = 1 << 10, parameters_most = 32764;
@@ -80,6 +81,7 @@ struct Region {
   std::size_t mapped = 0;
   char* data = nullptr;
   std::size_t size = 0, room = 0;  // room: up to the guard
+  int device = 0;
 
   bool holds(const void* p, std::size_t n = 1) const {
     const char* c = static_cast<const char*>(p);
@@ -99,7 +101,7 @@ struct Place {
   const Region* region;  // null: host
 };
 Place place_of(const void* pointer);
-cudaError_t allocate_device(void** pointer, std::size_t size);
+cudaError_t allocate_device(void** pointer, std::size_t size, int device);
 cudaError_t free_device(void* pointer);
 cudaError_t allocate_pinned(void** pointer, std::size_t size);
 cudaError_t free_pinned(void* pointer);
@@ -109,11 +111,12 @@ std::string overrun();
 std::string describe_address(const void* pointer);
 Counters& count();
 
-/// While one is alive device memory can be touched.
+/// While one is alive device memory can be touched; if a device is named, of that one alone.
 struct DeviceAccess {
-  DeviceAccess();
+  explicit DeviceAccess(int device = -1);
   ~DeviceAccess();
   DeviceAccess(const DeviceAccess&) = delete;
+  int device;
 };
 
 }  // namespace simt

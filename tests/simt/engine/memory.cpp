@@ -30,7 +30,7 @@ struct Memory {
   std::map<const char*, Region> device, pinned;  // by first byte
   std::deque<Region> freed;                      // address space that is not given out again for a while
   std::size_t device_bytes = 0;
-  int access = 0;
+  int access = 0, only = -1;  // only: the device whose memory alone can be touched
   Counters counters{};
 };
 Memory& memory() {
@@ -129,7 +129,7 @@ Place place_of(const void* pointer) {
   return {Where::host, nullptr};
 }
 
-cudaError_t allocate_device(void** pointer, std::size_t size) {
+cudaError_t allocate_device(void** pointer, std::size_t size, int device) {
   Memory& m = memory();
   if (!pointer) return report(cudaErrorInvalidValue, "cudaMalloc: expected where to put the pointer, got null");
   *pointer = nullptr;
@@ -138,7 +138,8 @@ cudaError_t allocate_device(void** pointer, std::size_t size) {
     return report(cudaErrorMemoryAllocation, "cudaMalloc: expected at most " +
                                                  std::to_string(options().device_bytes - m.device_bytes) +
                                                  " bytes, got " + std::to_string(size));
-  const Region r = map_region(size, alignment_of_device);
+  Region r = map_region(size, alignment_of_device);
+  r.device = device;
   if (!r.data) return report(cudaErrorMemoryAllocation, "cudaMalloc: this machine has no more memory");
   if (options().protect && m.access == 0) protect(r, false);
   m.device.emplace(r.data, r);
@@ -198,7 +199,7 @@ cudaError_t free_pinned(void* pointer) {
 
 std::string overrun() {
   for (const auto& [data, r] : memory().device)
-    if (!intact(r)) {
+    if ((memory().only < 0 || r.device == memory().only) && !intact(r)) {
       std::memset(r.data + r.size, tail, r.room - r.size);  // reported once
       return "a write past the end of a device allocation of " + std::to_string(r.size) + " bytes";
     }
@@ -210,7 +211,8 @@ std::string describe_address(const void* pointer) {
   const char* const p = static_cast<const char*>(pointer);
   const auto near = [&](const Region& r, const char* what) -> std::string {
     if (!r.base || p < r.base || p >= r.base + r.mapped) return {};
-    const std::string of = std::string(what) + " of " + std::to_string(r.size) + " bytes";
+    const std::string of = std::string(what) + " of " + std::to_string(r.size) + " bytes" +
+                           (options().devices > 1 ? " of device " + std::to_string(r.device) : "");
     if (p < r.data) return std::to_string(r.data - p) + " bytes in front of " + of;
     if (p >= r.data + r.size)
       return std::to_string(p - r.data - static_cast<long>(r.size)) + " bytes past the end of " + of;
@@ -228,15 +230,24 @@ std::string describe_address(const void* pointer) {
   return text;
 }
 
-DeviceAccess::DeviceAccess() {
+// Of devices that see no memory but their own, where there are several.
+DeviceAccess::DeviceAccess(int of) : device(of) {
   Memory& m = memory();
-  if (m.access++ == 0 && options().protect)
-    for (const auto& [data, r] : m.device) protect(r, true);
+  if (m.access++ > 0) return;
+  m.only = of;
+  for (const auto& [data, r] : m.device) {
+    const bool other = of >= 0 && r.device != of;
+    if (options().protect ? !other : other) protect(r, options().protect);
+  }
 }
 DeviceAccess::~DeviceAccess() {
   Memory& m = memory();
-  if (--m.access == 0 && options().protect)
-    for (const auto& [data, r] : m.device) protect(r, false);
+  if (--m.access > 0) return;
+  m.only = -1;
+  for (const auto& [data, r] : m.device) {
+    const bool other = device >= 0 && r.device != device;
+    if (options().protect ? !other : other) protect(r, !options().protect);
+  }
 }
 
 }  // namespace simt

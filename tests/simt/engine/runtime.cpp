@@ -16,6 +16,7 @@
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -60,9 +61,11 @@ struct CUevent_st {
 };
 struct CUstream_st {
   unsigned flags = 0;
+  int device = 0;
   struct Entry {
     simt::Run run;
     std::shared_ptr<simt::Point> wait;  // else
+    int device = -1;                    // whose memory alone it may touch
   };
   std::deque<Entry> entries;
   bool draining = false;
@@ -77,6 +80,7 @@ struct Capture {
   CUgraph_st* graph;
   CUstream_st* origin;
   cudaStreamCaptureMode mode;
+  std::thread::id thread;  // that began it
   bool invalid = false;
   std::vector<CUstream_st*> streams;
 };
@@ -89,14 +93,15 @@ struct Runtime {
   CUstream_st legacy;
   std::vector<CUstream_st*> streams;
   std::set<CUevent_st*> events;
-  std::map<const void*, int> dynamic_shared;  // by kernel, where it was raised
-  int captures = 0;                           // that forbid unsafe calls
+  std::map<std::pair<int, const void*>, int> dynamic_shared;  // by device and kernel, where it was raised
+  int captures = 0;                                           // that forbid unsafe calls
 };
 Runtime& runtime() {
   static Runtime& r = *new Runtime;  // is there for what the program destroys at its end
   return r;
 }
 thread_local const char* next_name = nullptr;
+thread_local int current_device = 0;
 
 struct Lock {
   std::lock_guard<std::recursive_mutex> guard{runtime().mutex};
@@ -118,7 +123,7 @@ void drain(CUstream_st* s, const Point* until = nullptr) {
     if (e.wait) {
       if (!e.wait->done && e.wait->stream) drain(e.wait->stream, e.wait.get());
     } else if (runtime().stuck == cudaSuccess) {
-      DeviceAccess access;
+      DeviceAccess access(e.device);
       e.run();
     }
   }
@@ -126,12 +131,12 @@ void drain(CUstream_st* s, const Point* until = nullptr) {
 }
 
 // The legacy stream waits for the others that have not asked to be left alone; `all`: for every one.
-void drain_all(bool all) {
+void drain_all(bool all, int device = -1) {
   Runtime& r = runtime();
   std::vector<CUstream_st*> streams = r.streams;
   if (options().streams == Streams::late_reverse) std::reverse(streams.begin(), streams.end());
   for (CUstream_st* s : streams)
-    if (all || !(s->flags & cudaStreamNonBlocking)) drain(s);
+    if ((all || !(s->flags & cudaStreamNonBlocking)) && (device < 0 || s->device == device)) drain(s);
   drain(&r.legacy);
 }
 
@@ -140,12 +145,16 @@ cudaError_t invalidate(CUstream_st* s, cudaError_t error, std::string text) {
   return report(error, std::move(text));
 }
 
-// Calls that CUDA holds to be unsafe while anything is captured.
+// Calls that CUDA holds to be unsafe: for everybody during a global capture, for the thread that makes it during another.
 cudaError_t refuse_unsafe(const char* call) {
   Runtime& r = runtime();
-  if (r.captures == 0) return cudaSuccess;
-  for (CUstream_st* s : r.streams)
-    if (s->capture && s->capture->mode != cudaStreamCaptureModeRelaxed) s->capture->invalid = true;
+  bool refused = false;
+  for (CUstream_st* s : r.captures > 0 ? r.streams : std::vector<CUstream_st*>()) {
+    if (!s->capture || s->capture->mode == cudaStreamCaptureModeRelaxed) continue;
+    if (s->capture->mode != cudaStreamCaptureModeGlobal && s->capture->thread != std::this_thread::get_id()) continue;
+    refused = s->capture->invalid = true;
+  }
+  if (!refused) return cudaSuccess;
   return report(cudaErrorStreamCaptureUnsupported, std::string(call) + " while a stream is captured");
 }
 
@@ -198,26 +207,51 @@ cudaError_t submit(cudaStream_t stream, const char* call, cudaGraphNodeType type
   }
   if (s == &r.legacy)
     if (cudaError_t e = refuse_implicit(call)) return e;
+  const bool moves = type == cudaGraphNodeTypeMemcpy || type == cudaGraphNodeTypeMemset;  // from any device to any
+  const int device = moves ? -1 : s == &r.legacy ? current_device : s->device;
   if (options().streams == Streams::immediate) {
-    DeviceAccess access;
+    DeviceAccess access(device);
     starts_now(s, call);
     now();
   } else if (s == &r.legacy) {
     drain_all(false);
-    DeviceAccess access;
+    DeviceAccess access(device);
     starts_now(s, call);
     now();
   } else {
-    s->entries.push_back({starts_later(s, call, make()), nullptr});
+    s->entries.push_back({starts_later(s, call, make()), nullptr, device});
   }
   return cudaSuccess;
 }
 
 cudaError_t wait_for_device(const char* call) {
-  if (cudaError_t e = refuse_unsafe(call)) return e;
-  drain_all(true);
+  for (CUstream_st* s : runtime().streams)
+    if (s->capture && s->device == current_device)
+      return invalidate(s, cudaErrorStreamCaptureUnsupported,
+                        std::string(call) + " of a device one of whose streams is captured");
+  drain_all(true, current_device);
   if (observer) observer->host_waits_for_all();
   return runtime().stuck;
+}
+
+// What every call says that needs a GPU, where there is none; and kernels where they were compiled for others.
+cudaError_t refuse_without_device(const char* call) {
+  if (options().driver < CUDART_VERSION)
+    return report(cudaErrorInsufficientDriver, std::string(call) + ": options say that the driver is too old");
+  if (options().devices < 1) return report(cudaErrorNoDevice, std::string(call) + ": options say that there is none");
+  return cudaSuccess;
+}
+cudaError_t check_number(const char* call, int device) {
+  if (device >= 0 && device < options().devices) return cudaSuccess;
+  return report(cudaErrorInvalidDevice, std::string(call) + ": expected one of " + std::to_string(options().devices) +
+                                            " devices, got " + std::to_string(device));
+}
+cudaError_t refuse_without_code(const char* call) {
+  if (cudaError_t e = refuse_without_device(call)) return e;
+  if (options().capability < compiled_for)
+    return report(cudaErrorNoKernelImageForDevice,
+                  std::string(call) + ": expected a GPU of capability 9.0 or newer, got what options say");
+  return cudaSuccess;
 }
 
 // --- launches -----------------------------------------------------------------------------------------------------------
@@ -258,7 +292,7 @@ cudaError_t check_launch(const Grid& g) {
       g.grid.z > max_grid_yz)
     return report(cudaErrorInvalidConfiguration,
                   kernel() + "at least 1 block, and y and z up to 65535, got " + text_of(g.grid));
-  const auto raised = runtime().dynamic_shared.find(g.call.function);
+  const auto raised = runtime().dynamic_shared.find({current_device, g.call.function});
   const std::size_t most =
       raised == runtime().dynamic_shared.end() ? shared_default : static_cast<std::size_t>(raised->second);
   if (g.shared > most)
@@ -276,6 +310,14 @@ cudaError_t check_launch(const Grid& g) {
                                                             " blocks that run together, got " + std::to_string(blocks));
   }
   return cudaSuccess;
+}
+
+cudaError_t check_device(cudaStream_t stream, const char* call) {
+  const CUstream_st* const s = stream_of(stream);
+  if (!s || s == &runtime().legacy || s->device == current_device) return cudaSuccess;
+  return report(cudaErrorInvalidResourceHandle, std::string(call) + ": expected a stream of the current device, " +
+                                                    std::to_string(current_device) + ", got one of device " +
+                                                    std::to_string(s->device));
 }
 
 // --- copies -------------------------------------------------------------------------------------------------------------
@@ -511,6 +553,8 @@ Options& options() {
     from.quiet = number("TENON_SIMT_QUIET", 0) != 0;
     from.multiprocessors = number("TENON_SIMT_SMS", 4);
     from.devices = number("TENON_SIMT_DEVICES", 1);
+    from.driver = number("TENON_SIMT_DRIVER", from.driver);
+    from.capability = number("TENON_SIMT_CAPABILITY", from.capability);
     return from;
   }();
   return o;
@@ -556,8 +600,9 @@ cudaError_t launch_call(const cudaLaunchConfig_t& config, const Call& call) {
   for (unsigned i = 0; i < config.numAttrs; ++i)
     if (config.attrs[i].id == cudaLaunchAttributeCooperative) g.cooperative = config.attrs[i].val.cooperative != 0;
   if (runtime().stuck) return runtime().stuck;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "a launch");
+  if (cudaError_t e = refuse_without_code("a launch")) return e;
   if (cudaError_t e = check_launch(g)) return e;
+  if (cudaError_t e = check_device(config.stream, "a launch")) return e;
   return submit(
       config.stream, "cudaLaunchKernelEx", cudaGraphNodeTypeKernel, [&] { run_kernel(g); },
       [&]() -> Run { return OwnGrid(g); });
@@ -567,6 +612,7 @@ cudaError_t enqueue(cudaStream_t stream, const char* call, const std::function<v
                     const std::function<std::function<void()>()>& make) {
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
+  if (cudaError_t e = check_device(stream, call)) return e;
   const auto run = [](const Run& f) {
     if (runtime().stuck == cudaSuccess) f();
   };
@@ -607,23 +653,24 @@ cudaError_t cudaGetLastError() {
 
 // --- devices ------------------------------------------------------------------------------------------------------------
 cudaError_t cudaGetDeviceCount(int* n) {
+  *n = 0;
+  if (cudaError_t e = refuse_without_device("cudaGetDeviceCount")) return e;
   *n = options().devices;
-  return *n > 0 ? cudaSuccess : report(cudaErrorNoDevice, "cudaGetDeviceCount: options say that there is none");
+  return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
-  return options().devices > 0 ? cudaSuccess
-                               : report(cudaErrorNoDevice, "cudaGetDevice: options say that there is none");
+  *device = current_device;
+  return refuse_without_device("cudaGetDevice");
 }
 cudaError_t cudaSetDevice(int device) {
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaSetDevice: options say that there is none");
-  if (device < 0 || device >= options().devices)
-    return report(cudaErrorInvalidDevice, "cudaSetDevice: expected one of " + std::to_string(options().devices) +
-                                              " devices, got " + std::to_string(device));
+  if (cudaError_t e = refuse_without_device("cudaSetDevice")) return e;
+  if (cudaError_t e = check_number("cudaSetDevice", device)) return e;
+  current_device = device;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
-  if (cudaError_t e = cudaSetDevice(device)) return e;
+  if (cudaError_t e = refuse_without_device("cudaGetDeviceProperties")) return e;
+  if (cudaError_t e = check_number("cudaGetDeviceProperties", device)) return e;
   *p = {};
   std::snprintf(p->name, sizeof(p->name), "emulated by tests/simt");
   p->totalGlobalMem = options().device_bytes;
@@ -686,7 +733,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
   return cudaSuccess;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = options().devices > 0 ? options().driver : 0;
+  *version = options().driver;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
@@ -703,7 +750,7 @@ cudaError_t cudaDeviceReset() {
 }
 cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaMemGetInfo: options say that there is none");
+  if (cudaError_t e = refuse_without_device("cudaMemGetInfo")) return e;
   *total = options().device_bytes;
   *available = *total - count().allocated_bytes;
   return runtime().stuck;
@@ -712,10 +759,10 @@ cudaError_t cudaMemGetInfo(std::size_t* available, std::size_t* total) {
 // --- memory -------------------------------------------------------------------------------------------------------------
 cudaError_t cudaMalloc(void** pointer, std::size_t size) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaMalloc");
+  if (cudaError_t e = refuse_without_device("cudaMalloc")) return e;
   if (runtime().stuck) return runtime().stuck;
   if (cudaError_t e = refuse_unsafe("cudaMalloc")) return e;
-  return allocate_device(pointer, size);
+  return allocate_device(pointer, size, current_device);
 }
 cudaError_t cudaFree(void* pointer) {
   Lock lock;
@@ -729,7 +776,7 @@ cudaError_t cudaFree(void* pointer) {
 cudaError_t cudaMallocHost(void** pointer, std::size_t size) { return cudaHostAlloc(pointer, size, 0); }
 cudaError_t cudaHostAlloc(void** pointer, std::size_t size, unsigned int) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaMallocHost");
+  if (cudaError_t e = refuse_without_device("cudaMallocHost")) return e;
   if (runtime().stuck) return runtime().stuck;
   if (cudaError_t e = refuse_unsafe("cudaMallocHost")) return e;
   return allocate_pinned(pointer, size);
@@ -744,8 +791,9 @@ cudaError_t cudaFreeHost(void* pointer) {
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* a, const void* pointer) {
   Lock lock;
   void* const p = const_cast<void*>(pointer);
-  switch (place_of(pointer).where) {
-    case Where::device: *a = {cudaMemoryTypeDevice, 0, p, nullptr}; break;
+  const Place place = place_of(pointer);
+  switch (place.where) {
+    case Where::device: *a = {cudaMemoryTypeDevice, place.region->device, p, nullptr}; break;
     case Where::pinned: *a = {cudaMemoryTypeHost, 0, p, p}; break;
     case Where::host: *a = {cudaMemoryTypeUnregistered, -2, nullptr, p}; break;
   }
@@ -772,10 +820,11 @@ cudaError_t cudaMemsetAsync(void* to, int value, std::size_t size, cudaStream_t 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) { return cudaStreamCreateWithFlags(stream, cudaStreamDefault); }
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned int flags) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaStreamCreateWithFlags");
+  if (cudaError_t e = refuse_without_device("cudaStreamCreateWithFlags")) return e;
   if (runtime().stuck) return runtime().stuck;
   *stream = new CUstream_st;
   (*stream)->flags = flags;
+  (*stream)->device = current_device;
   runtime().streams.push_back(*stream);
   return cudaSuccess;
 }
@@ -868,6 +917,7 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mo
   s->capture->graph = new CUgraph_st;
   s->capture->origin = s;
   s->capture->mode = mode;
+  s->capture->thread = std::this_thread::get_id();
   s->capture->streams = {s};
   s->tail.clear();
   if (mode != cudaStreamCaptureModeRelaxed) ++r.captures;
@@ -925,7 +975,7 @@ cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* 
 cudaError_t cudaEventCreate(cudaEvent_t* event) { return cudaEventCreateWithFlags(event, cudaEventDefault); }
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned int flags) {
   Lock lock;
-  if (options().devices < 1) return report(cudaErrorNoDevice, "cudaEventCreate");
+  if (cudaError_t e = refuse_without_device("cudaEventCreate")) return e;
   if (runtime().stuck) return runtime().stuck;
   *event = new CUevent_st;
   (*event)->flags = flags;
@@ -1043,6 +1093,7 @@ cudaError_t cudaGraphAddChildGraphNode(cudaGraphNode_t* node, cudaGraph_t graph,
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph, unsigned long long) {
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
+  ++count().graphs;
   *exec = new CUgraphExec_st;
   flatten(graph->nodes, {}, (*exec)->nodes);
   return cudaSuccess;
@@ -1076,20 +1127,22 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec) {
 cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribute, int value) {
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
+  if (cudaError_t e = refuse_without_code("cudaFuncSetAttribute")) return e;
   if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
   if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > static_cast<int>(shared_most))
     return report(cudaErrorInvalidValue, "cudaFuncSetAttribute: expected at most " + std::to_string(shared_most) +
                                              " bytes of shared memory, got " + std::to_string(value));
-  runtime().dynamic_shared[function] = value;
+  runtime().dynamic_shared[{current_device, function}] = value;
   return cudaSuccess;
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, const void* function) {
   Lock lock;
   *a = {};
+  if (cudaError_t e = refuse_without_code("cudaFuncGetAttributes")) return e;
   a->maxThreadsPerBlock = static_cast<int>(max_threads);
   a->numRegs = 32;
-  a->ptxVersion = a->binaryVersion = options().capability;
-  const auto raised = runtime().dynamic_shared.find(function);
+  a->ptxVersion = a->binaryVersion = compiled_for;
+  const auto raised = runtime().dynamic_shared.find({current_device, function});
   a->maxDynamicSharedSizeBytes =
       raised == runtime().dynamic_shared.end() ? static_cast<int>(shared_default) : raised->second;
   return runtime().stuck;

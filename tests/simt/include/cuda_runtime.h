@@ -8,6 +8,7 @@
 #define TENON_SIMT 1
 #endif
 
+#define __CUDA_ARCH_LIST__ 900  // what kernels are compiled for
 #define __global__
 #define __device__
 #define __host__

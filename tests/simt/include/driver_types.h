@@ -28,6 +28,7 @@
   error(cudaErrorNoKernelImageForDevice, 209, "no kernel image is available for execution on the device")     \
   error(cudaErrorECCUncorrectable, 214, "uncorrectable ECC error encountered")                                \
   error(cudaErrorInvalidPtx, 218, "a PTX JIT compilation failed")                                             \
+  error(cudaErrorJitCompilerNotFound, 221, "PTX JIT compiler library not found")                              \
   error(cudaErrorUnsupportedPtxVersion, 222, "the provided PTX was compiled with an unsupported toolchain.")  \
   error(cudaErrorOperatingSystem, 304, "OS call failed or operation not supported on this OS")                \
   error(cudaErrorInvalidResourceHandle, 400, "invalid resource handle")                                       \

@@ -13,6 +13,8 @@
 //   TENON_SIMT_PROTECT=1     device memory cannot be read by the host
 //   TENON_SIMT_SMS=4         multiprocessors
 //   TENON_SIMT_DEVICES=0     as if there were no GPU
+//   TENON_SIMT_DRIVER=0      as if there were no driver; 12080: one for CUDA 12.8, which is too old
+//   TENON_SIMT_CAPABILITY=80 compute capability of the GPU: below 90, for which kernels are compiled, none can run
 //   TENON_SIMT_QUIET=1       reports are not printed to stderr
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -51,9 +53,9 @@ const std::string& last_report();
 void reset();
 
 struct Counters {
-  std::size_t launches, copies, fills, graph_launches, allocations, allocated_bytes, host_allocations;
+  std::size_t launches, copies, fills, graphs, graph_launches, allocations, allocated_bytes, host_allocations;
 };
-/// Totals, but for allocated_bytes, which is what is allocated now.
+/// Totals (graphs: made to be launched), but for allocated_bytes, which is what is allocated now.
 const Counters& counters();
 
 /// Names the next launch of this thread in reports. `name` is kept as a pointer.

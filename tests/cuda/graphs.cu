@@ -1,0 +1,257 @@
+// What is launched as graphs: evaluation, prediction and the steps of an epoch have the bits of plain launches, and
+// nothing is allocated once they are recorded.
+// SPDX-License-Identifier: MIT
+#include <tenon/cuda.cuh>
+#include <tenon/tenon.hpp>
+
+#include <atomic>
+#include <cstdlib>
+#include <new>
+
+#include "cuda/support.hpp"
+#include "files.hpp"
+#include "train/small_images.hpp"
+
+using namespace tenon;
+using namespace tenon::tests;
+
+// What C++ allocates in this program, by any thread. Not inlined, for GCC would take new and free for a mismatch.
+#define NOT_INLINED __attribute__((noinline))
+static std::atomic<std::size_t> allocated{0};
+NOT_INLINED void* operator new(std::size_t n) {
+  ++allocated;
+  if (void* const p = std::malloc(n)) return p;
+  throw std::bad_alloc();
+}
+NOT_INLINED void operator delete(void* p) noexcept { std::free(p); }
+NOT_INLINED void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+NOT_INLINED void* operator new(std::size_t n, std::align_val_t alignment) {
+  ++allocated;
+  const std::size_t a = static_cast<std::size_t>(alignment);
+  if (void* const p = std::aligned_alloc(a, (n + a - 1) / a * a)) return p;
+  throw std::bad_alloc();
+}
+NOT_INLINED void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+NOT_INLINED void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+
+namespace {
+
+using Net = NetOfAll;
+using OnGpu = Model<Net, Cuda>;
+
+#if TENON_SIMT
+std::size_t graph_launches() { return simt::counters().graph_launches; }
+#endif
+
+bool same(const LossSums& a, const LossSums& b) { return std::memcmp(&a, &b, sizeof a) == 0; }
+
+std::vector<float> on_host(const Cuda& dev, const float* from, std::size_t n) {
+  std::vector<float> v(n);
+  download(dev, from, v.data(), n);
+  return v;
+}
+
+/// All of `data` by plain launches, and its outputs.
+LossSums by_hand(OnGpu& model, const ImageData& data, std::vector<float>& outputs) {
+  LossSums sums;
+  kernels::CudaBuffer<std::int32_t> labels(static_cast<std::size_t>(model.capacity()));
+  for (std::uint64_t first = 0; first < data.size(); first += static_cast<std::uint64_t>(model.capacity())) {
+    const int batch = static_cast<int>(std::min(data.size() - first, static_cast<std::uint64_t>(model.capacity())));
+    data.in_order(model.device(), first, model.input(batch), labels.data());
+    const auto y = model.predict(batch);
+    sums = sums + CrossEntropy{}(model.device(), y, labels.data(), View<float, Batch, OnGpu::outputs>(nullptr, batch));
+    const auto rows = on_host(model.device(), y.data, y.size());
+    outputs.insert(outputs.end(), rows.begin(), rows.end());
+  }
+  return sums;
+}
+
+/// A data set that has no source() to record.
+struct Plain {
+  const ImageData& data;
+  std::uint64_t size() const { return data.size(); }
+  template <int I>
+  void shuffled(Cuda& dev, const random::Permutation& order, const random::Key& augment, std::uint64_t first,
+                View<float, Batch, I> x, std::int32_t* labels) const {
+    data.shuffled(dev, order, augment, first, x, labels);
+  }
+};
+
+/// A model file of the seed's weights.
+template <class N>
+std::string file_of(const Folder& folder, int seed) {
+  Model<N> model(Seed{static_cast<std::uint64_t>(seed)}, 1, Cpu{});
+  const std::string path = folder / "model" + std::to_string(seed);
+  save_model(path, model);
+  return path;
+}
+
+}  // namespace
+
+TEST_CASE("cuda: an evaluation by graphs has the bits of plain launches, batch by batch or in one go") {
+  const ImageSet set = quarters(53), other = quarters(37);
+  const ImageData data(set, {0.5, 0.25}), fewer(other, {0.4, 0.3});
+  OnGpu model(Seed{3}, 16, cuda());
+  Trainer trainer(model, Sgd{0.05});
+  for (int round = 0; round < 3; ++round) {  // recorded, replayed, replayed with other weights
+    if (round == 2) trainer.epoch(data);
+    for (const ImageData* d : {&data, &fewer}) {
+      std::vector<float> outputs, seen;
+      const LossSums want = by_hand(model, *d, outputs);
+      REQUIRE(want.count == static_cast<std::int64_t>(d->size()));
+      CHECK(same(trainer.evaluate(*d), want));
+      const LossSums shown = trainer.evaluate(*d, [&](std::uint64_t first, const auto& y) {
+        CHECK(first * OnGpu::outputs == seen.size());
+        seen.insert(seen.end(), y.data, y.data + y.size());
+        return true;
+      });
+      CHECK(same(shown, want));
+      CHECK(seen == outputs);
+    }
+  }
+  int batches = 0;
+  CHECK(trainer.evaluate(data, [&](std::uint64_t, const auto&) { return ++batches < 2; }).count == 32);
+  CHECK(batches == 2);
+#if TENON_SIMT
+  const simt::Counters before = simt::counters();
+  trainer.evaluate(data);
+  CHECK(simt::counters().graph_launches == before.graph_launches + 4);
+  CHECK(simt::counters().copies == before.copies + 2);  // the control block, there and back
+  CHECK(simt::counters().allocations == before.allocations);
+#endif
+}
+
+TEST_CASE("cuda: an evaluation by graphs is also that of a loss and of data that are not images") {
+  using Small = Sequential<Input<3>, Linear<8>, Tanh, Linear<2>>;
+  const Samples<float, float> samples(numbers<float>(33, 1), numbers<float>(22, 2), 11);
+  Model<Small> cpu(Seed{1}, 4, Cpu{});
+  Model<Small, Cuda> gpu(Seed{1}, 4, cuda());
+  Trainer a(cpu, Sgd{0.01}, MeanSquaredError{});
+  Trainer b(gpu, Sgd{0.01}, MeanSquaredError{});
+  for (int round = 0; round < 2; ++round)
+    CHECK(b.evaluate(samples).loss() == Approx(a.evaluate(samples).loss()).epsilon(1e-5));
+}
+
+TEST_CASE("cuda: a prediction by a graph has the bits of plain launches") {
+  const Folder folder;
+  const std::string path = file_of<Net>(folder, 3);
+  const auto weights = Weights<Net, Cuda>::load(path, cuda());
+  OnGpu model(Seed{}, 16, cuda());
+  load_model(model, path);
+  Predictor<Net, Cuda> seven(weights, 7, Cuda()), nine(weights, 9, cuda()), one(weights, 1, cuda());
+  const auto x = numbers<float>(9 * 64, 1);
+  const auto plain = [&](int batch) {
+    const auto in = model.input(batch);
+    upload(cuda(), x.data(), in.data, in.size());
+    const auto y = model.predict(batch);
+    return on_host(cuda(), y.data, y.size());
+  };
+  for (int round = 0; round < 2; ++round)
+    for (const int batch : {1, 4, 7, 9}) {
+      INFO(batch);
+      const auto check = [&](Predictor<Net, Cuda>& predict, bool by_graph) {
+#if TENON_SIMT
+        const std::size_t before = graph_launches(), allocations = simt::counters().allocations;
+#endif
+        const auto y = predict(x.data(), batch);
+        CHECK(std::vector<float>(y.begin(), y.end()) == plain(batch));
+#if TENON_SIMT
+        CHECK(graph_launches() == before + (by_graph ? 1 : 0));
+        CHECK(simt::counters().allocations == allocations);
+#endif
+      };
+      check(nine, batch == 9 || batch == 1);
+      if (batch <= 7) check(seven, batch == 7 || batch == 1);
+      if (batch == 1) check(one, true);
+    }
+  CHECK_THROWS_AS(one(x.data(), 2), Error);
+
+  // Moved, it still finds its memory.
+  Predictor<Net, Cuda> moved = std::move(nine);
+  const auto y = moved(x.data(), 9);
+  CHECK(std::vector<float>(y.begin(), y.end()) == plain(9));
+}
+
+TEST_CASE("cuda: a predictor opens no cuBLAS, and takes it from nobody else") {
+  using Wide = Sequential<Input<512>, Linear<512>>;
+  const Folder folder;
+  const auto weights = Weights<Wide, Cuda>::load(file_of<Wide>(folder, 1), cuda());
+  const Cuda dev;
+  const Predictor<Wide, Cuda> predict(weights, 512, dev);
+  CHECK(!dev.state().cublas);
+  CHECK(dev.allow_cublas);
+  Model<Wide, Cuda> model(Seed{1}, 512, dev);  // of the same size, on the same stream
+  CHECK(dev.state().cublas);
+}
+
+#if TENON_SIMT
+TEST_CASE("cuda: weights are there when they are loaded, for predictors with streams of their own") {
+  const simt::Options before = simt::options();
+  for (const auto streams : {simt::Streams::late, simt::Streams::late_reverse}) {
+    simt::options().streams = streams;
+    const Folder folder;
+    const std::string path = file_of<Net>(folder, 3);
+    const Cuda dev;  // alive, so that its end does not wait
+    Predictor<Net, Cuda> predict(Weights<Net, Cuda>::load(path, dev), 2, Cuda());
+    Predictor<Net> here(Weights<Net>::load(path), 2);
+    const auto x = numbers<float>(2 * 64, 1);
+    const auto got = predict(x.data(), 2), want = here(x.data(), 2);
+    for (std::size_t i = 0; i < want.size(); ++i) CHECK(got[i] == Approx(want[i]).margin(1e-5));
+  }
+  simt::options() = before;
+}
+#endif
+
+#if TENON_SIMT
+TEST_CASE("cuda: nothing is allocated once a training is prepared, whatever data of that size it is given") {
+  const ImageSet set = quarters(107), same_size = quarters(107), test = quarters(40), odd = quarters(45);
+  OnGpu model(Seed{5}, 16, cuda());
+  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(60), {1.0, 4});
+  const ImageData data(set, {0.5, 0.25, true, true}), others(same_size, {0.4, 0.2}), tests(test, {0.5, 0.25});
+  trainer.prepare(data);
+  trainer.prepare(others);
+  trainer.prepare(tests);
+  trainer.prepare(data);
+  const simt::Counters before = simt::counters();
+  const std::size_t host = allocated;
+  int losses = 0;
+  // Its lengths fall otherwise into each epoch: 4 2 + 1, 1 4 1 + 1, 2 4 + 1, 3 3 + 1.
+  for (const ImageData* d : {&data, &others, &data, &others}) {
+    trainer.epoch(*d, [&](const LossSums&) { return ++losses > 0; });
+    trainer.evaluate(tests);
+    trainer.evaluate(*d, [&](std::uint64_t, const auto&) { return ++losses > 0; });
+  }
+  trainer.optimizer().lr /= 2;
+  trainer.epoch(data);
+  CHECK(allocated == host);
+  CHECK(simt::counters().allocations == before.allocations);
+  CHECK(simt::counters().host_allocations == before.host_allocations);
+  CHECK(simt::counters().graphs == before.graphs);
+  CHECK(before.graphs > 0);
+  CHECK(trainer.progress().epoch == 5);
+
+  // Another tail is another graph; another optimizer is another training.
+  trainer.evaluate(ImageData(odd, {0.5, 0.25}));
+  CHECK(simt::counters().graphs == before.graphs + 1);
+  trainer.optimizer().weight_decay = 0.5;
+  trainer.epoch(data);
+  CHECK(simt::counters().graphs > before.graphs + 1);
+}
+#endif
+
+TEST_CASE("cuda: steps that were recorded for one data set have the bits of plain steps on another") {
+  const ImageSet one = quarters(41), two = quarters(73);
+  const auto train = [&](bool recorded) {
+    OnGpu model(Seed{5}, 8, cuda());
+    Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(60), {1.0, 4});
+    const ImageData a(one, {0.5, 0.25, true, true}), b(two, {0.4, 0.3, false, true}), c(two, {0.4, 0.3}, 50);
+    for (const ImageData* d : {&a, &b, &a, &c}) {
+      if (recorded)
+        trainer.epoch(*d);
+      else
+        trainer.epoch(Plain{*d});
+    }
+    return on_host(cuda(), model.parameters().data, model.parameters().size);
+  };
+  CHECK(train(true) == train(false));
+}
