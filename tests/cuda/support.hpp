@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "devices.hpp"
 #include "kernels/exact.hpp"
 
 namespace tenon::tests {
@@ -17,6 +18,24 @@ namespace tenon::tests {
 inline Cuda& cuda() {
   static Cuda dev;
   return dev;
+}
+template <>
+inline Cuda device<Cuda>(int) {
+  return cuda();
+}
+/// On a GPU, of which nobody tells, an allocation is seen where it takes memory: as one.
+template <>
+inline long device_allocations<Cuda>() {
+#if TENON_SIMT
+  return static_cast<long>(simt::counters().allocations);
+#else
+  static std::size_t least = ~std::size_t{0};
+  static long seen = 0;
+  std::size_t available = 0, total = 0;
+  kernels::detail::check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
+  if (available < least) least = available, ++seen;
+  return seen;
+#endif
 }
 
 /// n values in device memory with a guard behind them: intact() says that nobody wrote beyond the end. Offset moves the
