@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # Makes tests/golden/torch_*.safetensors: what PyTorch makes of small networks and of the four models of the programs,
-# before and after some steps of training. tests/train/pytorch.cpp compares. Needs torch, numpy and safetensors:
+# before and after some steps of training. tests/train/pytorch.hpp compares. Needs torch, numpy and safetensors:
 #
 #   tools/make_golden_models.py [FOLDER]          default: tests/golden
 #

@@ -1,79 +1,8 @@
-// AvgPool2d: means and gradient against the reference; padding counts as zeros.
+// tests/kernels/avg_pool2d.hpp on Cuda.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/avg_pool2d.cuh"
 
 #include "cuda/support.hpp"
-#include "tenon/ref/avg_pool2d.hpp"
 
-using namespace tenon;
-using namespace tenon::tests;
-
-namespace {
-
-/// Whole numbers times a power of two have exact means where the window has a power of two of positions.
-template <class T, PoolDims D>
-void agrees(int batch, std::size_t offset = 0) {
-  INFO(D.h << " x " << D.w << " x " << D.c << ", window " << D.window.kh << " x " << D.window.kw << ", stride "
-           << D.window.sh << ", padding " << D.window.ph << ", dilation " << D.window.dh << ", batch " << batch
-           << ", offset " << offset);
-  constexpr std::size_t in = static_cast<std::size_t>(D.h * D.w * D.c),
-                        out = static_cast<std::size_t>(D.oh() * D.ow() * D.c);
-  constexpr int positions = D.window.kh * D.window.kw;
-  constexpr Kind kind = (positions & (positions - 1)) == 0 ? Kind::whole : Kind::real;
-  const std::size_t n_in = static_cast<std::size_t>(batch) * in, n_out = static_cast<std::size_t>(batch) * out;
-  const auto x = values<T>(kind, n_in, 1), dy = values<T>(kind, n_out, 2), old = values<T>(kind, n_in, 3);
-  std::vector<double> want(n_out), want_dx(n_in);
-  const auto wide = widen(x), wide_dy = widen(dy);
-  for (std::size_t n = 0; n < static_cast<std::size_t>(batch); ++n) {
-    kernels::ref::avg_pool2d(D, &wide[n * in], &want[n * out]);
-    kernels::ref::avg_pool2d_backward(D, &wide_dy[n * out], &want_dx[n * in]);
-  }
-  const double off = allowed<T>(kind, positions);
-
-  using Dx = Into<T, Batch, D.h, D.w, D.c>;
-  OnDevice<T> x_(x, offset), y(n_out), dy_(dy, offset), dx(n_in, T(-77)), more(old);
-  CHECK(same_bits_always([&] {
-    avg_pool2d_forward(cuda(), Pool<D>{}, In<T, Batch, D.h, D.w, D.c>(x_.data(), batch),
-                       Out<T, Batch, D.oh(), D.ow(), D.c>(y.data(), batch));
-    return y.read();
-  }));
-  CHECK(difference(y.read(), want, 0, off) == "");
-  const In<T, Batch, D.oh(), D.ow(), D.c> down(dy_.data(), batch);
-  CHECK(same_bits_always([&] {
-    avg_pool2d_backward(cuda(), Pool<D>{}, down, Dx(dx.data(), batch));
-    return dx.read();
-  }));
-  CHECK(difference(dx.read(), want_dx, 0, off) == "");
-  avg_pool2d_backward(cuda(), Pool<D>{}, down, Dx(more.data(), batch, true));
-  CHECK(difference(more.read(), sum(old, want_dx), 0, off) == "");
-  avg_pool2d_backward(cuda(), Pool<D>{}, down, Dx());
-  CHECK((y.intact() && dx.intact() && more.intact()));
-}
-
-template <class T, PoolDims D>
-void agrees() {
-  for (const int batch : {1, 3}) agrees<T, D>(batch);
-}
-
-}  // namespace
-
-TEST_CASE("cuda: avg_pool2d agrees with the reference") {
-  agrees<float, PoolDims{8, 6, 6, {2, 2, 2, 2}}>();
-  agrees<float, PoolDims{17, 7, 5, {2, 2, 2, 2}}>();  // the window does not divide the image
-  agrees<double, PoolDims{3, 7, 5, {2, 2, 2, 2}}>();
-  agrees<double, PoolDims{6, 7, 5, {2, 2, 2, 2}}>();
-  agrees<float, PoolDims{8, 6, 6, {2, 2, 2, 2}}>(2, 1);  // not aligned
-  agrees<double, PoolDims{8, 6, 6, {2, 2, 2, 2}}>(2, 1);
-}
-
-TEST_CASE("cuda: avg_pool2d agrees with the reference for any window") {
-  agrees<float, PoolDims{1, 1, 1, {1, 1, 1, 1}}>();
-  agrees<float, PoolDims{40, 5, 5, {3, 3, 2, 2, 1, 1}}>();  // overlapping, padded
-  agrees<float, PoolDims{40, 5, 5, {4, 4, 1, 3, 2, 1}}>();
-  agrees<float, PoolDims{9, 8, 7, {2, 3, 1, 2, 1, 1}}>();
-  agrees<float, PoolDims{16, 9, 8, {2, 3, 2, 1, 0, 0, 3, 2}}>();  // dilated
-  agrees<float, PoolDims{4, 9, 11, {2, 2, 3, 5}}>();              // pixels between windows
-  agrees<float, PoolDims{5, 31, 1, {4, 1, 3, 1}}>();              // tall
-  agrees<float, PoolDims{5, 1, 31, {1, 31, 1, 1}}>();             // wide
-  agrees<double, PoolDims{4, 8, 7, {3, 2, 2, 1, 1, 1, 2, 1}}>();
-}
+using Device = tenon::Cuda;
+#include "kernels/avg_pool2d.hpp"

@@ -1,73 +1,8 @@
-// GlobalAvgPool: means and gradient against the reference, for few and many channels and pixels.
+// tests/kernels/global_avg_pool.hpp on Cuda.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/global_avg_pool.cuh"
 
 #include "cuda/support.hpp"
-#include "tenon/ref/global_avg_pool.hpp"
 
-using namespace tenon;
-using namespace tenon::tests;
-
-namespace {
-
-template <class T, int H, int W, int C>
-void agrees(int batch, std::size_t offset = 0) {
-  INFO("batch " << batch << ", " << H << " x " << W << " x " << C << ", offset " << offset);
-  // Of whole numbers over a power of two pixels everything is exact.
-  constexpr Kind kind = (H * W & (H * W - 1)) == 0 ? Kind::whole : Kind::real;
-  constexpr std::size_t sample = std::size_t{H} * W * C;
-  const std::size_t n_in = static_cast<std::size_t>(batch) * sample, n_out = static_cast<std::size_t>(batch) * C;
-  const auto x = values<T>(kind, n_in, 1), dy = values<T>(kind, n_out, 2), old = values<T>(kind, n_in, 3);
-  std::vector<double> want(n_out), want_dx(n_in);
-  const auto wide = widen(x), wide_dy = widen(dy);
-  for (std::size_t n = 0; n < static_cast<std::size_t>(batch); ++n) {
-    kernels::ref::global_avg_pool(&wide[n * sample], H * W, C, &want[n * C]);
-    kernels::ref::global_avg_pool_backward(&wide_dy[n * C], H * W, C, &want_dx[n * sample]);
-  }
-  const double off = allowed<T>(kind, H * W) / (H * W), once = allowed<T>(kind, 1);
-
-  using Dx = Into<T, Batch, H, W, C>;
-  OnDevice<T> x_(x, offset), y(n_out), dy_(dy), dx(n_in, T(-77), offset), more(old);
-  CHECK(same_bits_always([&] {
-    global_avg_pool_forward(cuda(), In<T, Batch, H, W, C>(x_.data(), batch), Out<T, Batch, C>(y.data(), batch));
-    return y.read();
-  }));
-  CHECK(difference(y.read(), want, 0, off) == "");
-  const In<T, Batch, C> down(dy_.data(), batch);
-  CHECK(same_bits_always([&] {
-    global_avg_pool_backward(cuda(), down, Dx(dx.data(), batch));
-    return dx.read();
-  }));
-  CHECK(difference(dx.read(), want_dx, 0, once) == "");
-  global_avg_pool_backward(cuda(), down, Dx(more.data(), batch, true));
-  CHECK(difference(more.read(), sum(old, want_dx), 0, once) == "");
-  global_avg_pool_backward(cuda(), down, Dx());
-  CHECK((y.intact() && dx.intact() && more.intact()));
-}
-
-template <class T, int H, int W, int C>
-void agrees() {
-  for (const int batch : {1, 3}) agrees<T, H, W, C>(batch);
-}
-
-}  // namespace
-
-TEST_CASE("cuda: global_avg_pool agrees with the reference") {
-  agrees<float, 1, 1, 1>();
-  agrees<float, 7, 7, 17>();
-  agrees<double, 3, 5, 7>();
-  agrees<double, 4, 4, 6>();
-}
-
-TEST_CASE("cuda: global_avg_pool for few and many channels, tall and wide images") {
-  agrees<float, 8, 8, 64>();
-  agrees<float, 4, 4, 36>();  // a block's channels and one piece more
-  agrees<float, 8, 8, 4>();
-  agrees<float, 28, 28, 1>();
-  agrees<float, 16, 17, 3>();
-  agrees<float, 37, 1, 8>();
-  agrees<float, 1, 41, 33>();
-  agrees<float, 8, 8, 12>(2, 1);  // not aligned
-  agrees<float, 4, 4, 32>(2, 2);
-  agrees<double, 8, 4, 18>(2, 1);
-}
+using Device = tenon::Cuda;
+#include "kernels/global_avg_pool.hpp"

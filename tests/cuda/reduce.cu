@@ -88,6 +88,13 @@ TEST_CASE("cuda: sum takes a function of the index") {
     for (std::size_t i = 0; i < n; ++i) want += a[i] * b[i];
     OnDevice<float> da(a), db(b);
     CHECK(sum(cuda(), n, Product<float>{da.data(), db.data()}) == want);
+    OnDevice<float> to(std::vector<float>{5});
+    sum_into(cuda(), n, Product<float>{da.data(), db.data()}, Into<float, 1>(to.data(), 1, true));
+    CHECK(to.read()[0] == 5 + want);
+    sum_into(cuda(), n, Product<float>{da.data(), db.data()}, Into<float, 1>(to.data()));
+    CHECK(to.read()[0] == want);
+    sum_into(cuda(), n, Product<float>{da.data(), db.data()}, Into<float, 1>());
+    CHECK((to.read()[0] == want && to.intact()));
   }
 }
 

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "devices.hpp"
 #include "kernels/exact.hpp"
+#include "kernels/ways.hpp"
 
 namespace tenon::tests {
 
@@ -17,6 +19,24 @@ namespace tenon::tests {
 inline Cuda& cuda() {
   static Cuda dev;
   return dev;
+}
+template <>
+inline Cuda device<Cuda>(int) {
+  return cuda();
+}
+/// On a GPU, of which nobody tells, an allocation is seen where it takes memory: as one.
+template <>
+inline long device_allocations<Cuda>() {
+#if TENON_SIMT
+  return static_cast<long>(simt::counters().allocations);
+#else
+  static std::size_t least = ~std::size_t{0};
+  static long seen = 0;
+  std::size_t available = 0, total = 0;
+  kernels::detail::check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
+  if (available < least) least = available, ++seen;
+  return seen;
+#endif
 }
 
 /// n values in device memory with a guard behind them: intact() says that nobody wrote beyond the end. Offset moves the
@@ -38,6 +58,7 @@ class OnDevice {
   Span<T> span() { return {data(), n_}; }
   Span<const T> const_span() { return {data(), n_}; }
 
+  void write(const std::vector<T>& from) { upload(cuda(), from.data(), data(), from.size()); }
   std::vector<T> read() const {
     const std::vector<T> all = everything();
     return {all.begin() + static_cast<std::ptrdiff_t>(offset_),
@@ -61,22 +82,6 @@ class OnDevice {
   kernels::CudaBuffer<T> memory_;
 };
 
-/// Whether `gradient` is that of f at x, by central differences.
-template <class F>
-void check_gradient(const std::vector<double>& gradient, std::vector<double> x, double bound, F&& f) {
-  const double h = 1e-5;
-  REQUIRE(gradient.size() == x.size());
-  for (std::size_t i = 0; i < x.size(); ++i) {
-    const double at = x[i];
-    x[i] = at + h;
-    const double up = f(x);
-    x[i] = at - h;
-    const double down = f(x);
-    x[i] = at;
-    CHECK_THAT(gradient[i], WithinAbs((up - down) / (2 * h), bound));
-  }
-}
-
 /// Whether f(), which gives a vector, gives the same bits every time: under every order of threads and blocks where the
 /// stand-in runs it, three times on a GPU.
 template <class F>
@@ -93,5 +98,21 @@ bool same_bits_always(F&& f) {
   return true;
 #endif
 }
+
+/// Every order of threads and blocks where the stand-in runs them, three times on a GPU: always the same bits.
+template <>
+struct Ways<Cuda> {
+  template <class T>
+  using Memory = OnDevice<T>;
+  template <class F>
+  static void each(F&& f) {
+#if TENON_SIMT
+    simt::for_each_order([&] { f(cuda()); });
+#else
+    for (int i = 0; i < 3; ++i) f(cuda());
+#endif
+  }
+  static int bits(const Cuda&) { return 0; }
+};
 
 }  // namespace tenon::tests

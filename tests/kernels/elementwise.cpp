@@ -71,6 +71,19 @@ TEST_CASE("sum is accurate, and the same for any number of threads") {
   }
 }
 
+TEST_CASE("sum_into writes, adds, or does nothing") {
+  for_each_cpu([&](Cpu& dev) {
+    float to = 5;
+    const auto half = [](std::size_t) { return 0.5; };
+    sum_into(dev, 10001, half, Into<float, 1>(&to, 1, true));
+    CHECK(to == 5005.5f);
+    sum_into(dev, 10001, half, Into<float, 1>(&to));
+    CHECK(to == 5000.5f);
+    sum_into(
+        dev, 3, [](std::size_t) -> double { throw Error("test", "called"); }, Into<float, 1>());
+  });
+}
+
 TEST_CASE("chunks cover the range once and never exceed 64") {
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{262144},
                               std::size_t{262145}, std::size_t{10000019}}) {

@@ -1,92 +1,36 @@
-// Comparison with PyTorch's results in tests/golden/torch_*.safetensors, which tools/make_golden_models.py makes.
+// Against PyTorch, small networks of vectors and sequences: files read and written byte for byte, logits, losses, trained
+// weights and statistics. (On which device: devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <algorithm>
-#include <cmath>
-#include <cstdint>
-#include <string>
-#include <type_traits>
-#include <vector>
+#include "train/golden.hpp"
+//
+#include "tenon/losses/binary_cross_entropy.hpp"
+#include "tenon/optimizers/adam.hpp"
 
-#include "catch.hpp"
-#include "tenon/io/safetensors.hpp"
-#include "tenon/predict.hpp"
-#include "tenon/train/trainer.hpp"
+using namespace pytorch;
 
-namespace pytorch {
-
-using namespace tenon;
-
-// Sums of up to 3136 products in another order: 1e-5 is 84 units in the last place of a logit near 1. The promise to
-// users is 1e-4. A step of training moves a weight by the rate times a gradient as exact as a logit, or, with Adam, by a
-// quotient of two; four of them stay within the same bound.
-constexpr double bound = 1e-5;
-
-inline SafeTensors golden(const std::string& name) {
-  return SafeTensors::open(TENON_TESTS_DIR "/golden/torch_" + name + ".safetensors");
+TEST_CASE("pytorch: linear layers and every activation, Adam with weight decay in the gradient") {
+  Adam adam(1e-2);
+  adam.weight_decay = 0.01;
+  check_network<Sequential<Input<11>, Linear<16>, ReLU, Linear<15>, LeakyReLU<>, Linear<14>, GELU, Linear<13>, GELUTanh,
+                           Linear<12>, SiLU, Linear<11>, Sigmoid, Linear<9>, Tanh, Linear<5, NoBias>>>("activations",
+                                                                                                       adam);
 }
 
-/// The largest difference, relative to values above 1; infinity where one is no number.
-inline double distance(const float* ours, const std::vector<float>& theirs) {
-  double d = 0;
-  for (std::size_t i = 0; i < theirs.size(); ++i) {
-    const double e = std::abs(double{ours[i]} - theirs[i]) / std::max(1.0, std::abs(double{theirs[i]}));
-    d = e <= d ? d : std::isnan(e) ? INFINITY : e;
-  }
-  return d;
+TEST_CASE("pytorch: BatchNorm and LayerNorm of vectors, AdamW that spares norms and biases, label smoothing") {
+  AdamW adamw(1e-2);
+  adamw.weight_decay = 0.1;
+  CrossEntropy loss;
+  loss.label_smoothing = 0.1f;
+  check_network<Sequential<Input<9>, Linear<16, NoBias>, BatchNorm<>, LeakyReLU<Slope<1, 5>>, Linear<12>, LayerNorm<>,
+                           GELU, Linear<4>>>("norms", adamw, loss);
 }
 
-template <class Model>
-Flat<float> flat(Model& m) {
-  return {m.parameters().data, m.states().data, m.counters().data()};
+TEST_CASE("pytorch: sequences, binary cross-entropy, AdamW that decays everything") {
+  AdamW adamw(1e-2);
+  adamw.weight_decay = 0.1;
+  adamw.decay = Decay::everything;
+  check_network<Sequential<Input<5, 6>, LayerNorm<>, Linear<8>, SiLU, Linear<7>, Tanh, Flatten, Linear<3>>>(
+      "sequence", adamw, BinaryCrossEntropy<>{});
 }
-
-template <class Target>
-std::vector<Target> targets_of(const SafeTensors& file) {
-  if constexpr (std::is_same_v<Target, float>)
-    return file.read_as<float>("targets");
-  else {
-    const auto wide = file.read_as<std::int64_t>("targets");
-    return {wide.begin(), wide.end()};
-  }
-}
-
-/// Logits in eval mode, by the model, which stays as it was.
-template <class Model>
-void check_logits(Model& model, const std::vector<float>& x, const SafeTensors& file, const char* name) {
-  const auto theirs = file.read_as<float>(name);
-  const int batch = static_cast<int>(x.size() / Model::inputs);
-  std::copy(x.begin(), x.end(), model.input(batch).data);
-  const auto ours = model.predict(batch);
-  REQUIRE(ours.size() == theirs.size());
-  INFO(name);
-  CHECK(distance(ours.data, theirs) <= bound);
-}
-
-/// Steps on one batch again and again: losses, and then every tensor. after.NAME may hold fewer values, evenly spaced.
-template <class Model, class Trainer, class Target>
-void check_training(Model& model, Trainer& trainer, const std::vector<float>& x, const std::vector<Target>& targets,
-                    const SafeTensors& file) {
-  for (const float loss : file.read_as<float>("losses")) {
-    const double ours = trainer.step(x.data(), targets.data(), static_cast<int>(x.size() / Model::inputs)).loss();
-    CHECK(std::abs(ours - loss) <= bound);
-  }
-  for (const plan::Tensor& t : model.tensors()) {
-    INFO(t.name);
-    if (t.kind == plan::Tensor::Kind::counter) {
-      CHECK(model.counters()[static_cast<std::size_t>(t.offset)] == file.read_as<std::int64_t>("after." + t.name)[0]);
-      continue;
-    }
-    const auto theirs = file.read_as<float>("after." + t.name);
-    const float* all =
-        (t.kind == plan::Tensor::Kind::parameter ? model.parameters().data : model.states().data) + t.offset;
-    std::vector<float> ours;
-    for (std::size_t i = 0; i < theirs.size(); ++i)
-      ours.push_back(all[i * static_cast<std::size_t>(t.dims.count()) / theirs.size()]);
-    CHECK(distance(ours.data(), theirs) <= bound);
-  }
-  check_logits(model, x, file, "after_logits");
-}
-
-}  // namespace pytorch

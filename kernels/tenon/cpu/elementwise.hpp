@@ -1,8 +1,9 @@
-// Work on one element at a time: addition, accumulation, and the three words with which a user's layer is written.
+// Work on one element at a time: addition, accumulation, and the words with which a user's layer is written.
 //   add_forward   a, b (B, ...) -> y = a + b            accumulate   dy (B, ...) -> dx = dy, or dx += dy
 //   for_each_element(dev, n, f)     f(i) for i in [0, n)
 //   elementwise(dev, y, f)          y[i] = f(i); for an Into view: nothing if null, += if it adds
 //   sum(dev, n, f)                  the sum of f(i) over [0, n) in double, in an order fixed by n alone
+//   sum_into(dev, n, f, to)         the same to a gradient of one value: nothing if null, += if it adds
 // Cost  12 and 8 bytes an element, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -79,6 +80,14 @@ double sum(Cpu& dev, std::size_t n, const F& f) {
     partial[chunk] = (lane[0] + lane[2]) + (lane[1] + lane[3]);
   });
   return tree_sum(partial, chunks.count);
+}
+
+/// to[0] = the sum of f(i) over [0, n), or to[0] += it if `to` adds, or nothing if nobody asks for it.
+template <class T, class F>
+void sum_into(Cpu& dev, std::size_t n, const F& f, Into<T, 1> to) {
+  if (!to) return;
+  const double total = sum(dev, n, f);
+  to[0] = static_cast<T>(to.add ? to[0] + total : total);
 }
 
 namespace portable {

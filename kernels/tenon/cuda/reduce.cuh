@@ -3,7 +3,9 @@
 //   sum_of_squares_then   the same, and a thread that has it calls then(it)
 //   all_finite       x (n) -> no infinity, no NaN; by bit patterns, so that no compiler flag can argue it away
 //   sum(dev, n, f)   the sum of f(i) over [0, n) in double. f is a small struct whose operator() is TENON_HD
-// All but sum_of_squares_to and _then wait for the result. The same n gives the same order of additions, aligned or not.
+//   sum_into(dev, n, f, to)   the same to a gradient of one value: nothing if null, += if it adds
+// All but sum_of_squares_to, _then and sum_into wait for the result. The same n gives the same order of additions, aligned
+// or not.
 // Strategy  at most 1024 chunks fixed by n, a block each, 16 bytes a thread and access; their results by another block.
 // Cost      4 bytes an element, bound by memory; one launch up to 2048 elements, else two.
 // SPDX-License-Identifier: MIT
@@ -11,6 +13,7 @@
 
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/collective.cuh"
+#include "tenon/cuda/elementwise.cuh"
 #include "tenon/cuda/launch.cuh"
 
 namespace tenon::kernels {
@@ -82,6 +85,12 @@ struct ReduceFunction {
 
   __device__ void wide(std::size_t i, double (&v)[1]) const { one(i, v[0]); }
   __device__ void one(std::size_t i, double& v) const { v += static_cast<double>(f(i)); }
+};
+
+/// The value that a reduction has left in device memory.
+struct ReduceResult {
+  const double* value;
+  __device__ double operator()(std::size_t) const { return *value; }
 };
 
 /// What is done with a result, by one thread: *to = it.
@@ -189,6 +198,16 @@ bool all_finite(Cuda& dev, Span<const T> x) {
 template <class F>
 double sum(Cuda& dev, std::size_t n, const F& f) {
   return cuda::reduce(dev, "sum", cuda::ReduceFunction<F>{f}, n, true);
+}
+
+/// to[0] = the sum of f(i) over [0, n), or to[0] += it if `to` adds, or nothing if nobody asks for it. Nothing waits.
+template <class T, class F>
+void sum_into(Cuda& dev, std::size_t n, const F& f, Into<T, 1> to) {
+  if (!to) return;
+  cuda::Scratch scratch(dev);
+  double* const total = scratch.take<double>(1);
+  cuda::reduce_then(dev, "sum", cuda::ReduceFunction<F>{f}, n, true, cuda::ReduceStore<double>{total});
+  elementwise(dev, to, cuda::ReduceResult{total});
 }
 
 }  // namespace tenon::kernels

@@ -1,0 +1,8 @@
+// tests/layers/user_layer.hpp on Cuda.
+// SPDX-License-Identifier: MIT
+#include <tenon/cuda.cuh>
+
+#include "cuda/support.hpp"
+
+using Device = tenon::Cuda;
+#include "layers/user_layer.hpp"

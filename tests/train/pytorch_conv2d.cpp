@@ -1,0 +1,6 @@
+// tests/train/pytorch_conv2d.hpp on the Cpu.
+// SPDX-License-Identifier: MIT
+#include <tenon/core/device.hpp>
+
+using Device = tenon::Cpu;
+#include "train/pytorch_conv2d.hpp"

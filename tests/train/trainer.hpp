@@ -1,0 +1,272 @@
+// Trainer: it learns, its bits are the same in every run, it stops where it should, and it keeps good weights. (On which
+// device: devices.hpp.)
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include <tenon/tenon.hpp>
+
+#include <cstring>
+#include <limits>
+
+#include "catch.hpp"
+#include "devices.hpp"
+#include "train/small_images.hpp"
+
+using namespace tenon;
+using namespace tenon::tests;
+
+namespace {
+
+using Net = NetOfAll;
+
+template <class Network>
+using Made = Model<Network, Device>;
+
+template <class M>
+std::vector<unsigned char> bits(const M& m) {
+  std::vector<unsigned char> b;
+  for (const auto span : {m.parameters(), m.states()}) {
+    const auto values = on_host(m.device(), span);
+    const auto* bytes = reinterpret_cast<const unsigned char*>(values.data());
+    b.insert(b.end(), bytes, bytes + span.size * sizeof(typename M::T));
+  }
+  return b;
+}
+
+// Two epochs, each left after so many calls of what sees its steps, and entered again.
+std::vector<unsigned char> train(const ImageSet& set, Device dev, int stop_after = 0, int steps_a_launch = 64) {
+  Made<Net> model(Seed{5}, 16, std::move(dev));
+  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(30), {1.0, steps_a_launch});
+  const ImageData data(set, {0.5, 0.25, true, true});
+  for (int epoch = 0; epoch < 2; ++epoch) {
+    int steps = 0;
+    while (!trainer.epoch(data, [&](const LossSums&) { return ++steps != stop_after; })) continue;
+    CHECK(steps >= stop_after);
+  }
+  return bits(model);
+}
+
+}  // namespace
+
+TEST_CASE("trainer: the same bits from run to run, and when an epoch is left and entered again") {
+  const ImageSet set = quarters(107);  // 16 does not divide it
+  const auto one = train(set, device<Device>());
+  CHECK(one == train(set, device<Device>()));
+  CHECK(one == train(set, device<Device>(), 3, 2));
+}
+
+TEST_CASE("trainer: it learns", "[smoke]") {
+  const ImageSet train_set = quarters(400), test_set = quarters(60);
+  Made<Net> model(Seed{1}, 32, device<Device>());
+  Trainer trainer(model, Adam{3e-3});
+  const ImageData data(train_set, {0.5, 0.25}), test(test_set, {0.5, 0.25});
+  const double before = trainer.evaluate(test).loss();
+  for (int epoch = 0; epoch < 4; ++epoch) trainer.epoch(data);
+  const LossSums after = trainer.evaluate(test);
+  CHECK(after.count == 60);
+  CHECK(after.loss() < 0.3 * before);
+  CHECK(after.accuracy() > 0.95);
+  CHECK(trainer.progress().epoch == 4);
+  CHECK(trainer.progress().step == 4 * 13);
+  CHECK(model.counters()[0] == 4 * 13);  // num_batches_tracked
+}
+
+TEST_CASE("trainer: evaluation does not depend on the capacity, beyond rounding") {
+  const ImageSet set = quarters(50);
+  Made<Net> a(Seed{1}, 7, device<Device>()), b(Seed{1}, 50, device<Device>());
+  Trainer ta(a, Sgd{}), tb(b, Sgd{});
+  const ImageData data(set);
+  CHECK(ta.evaluate(data).loss() == Approx(tb.evaluate(data).loss()).epsilon(1e-5));
+  CHECK(ta.evaluate(data).count == 50);
+}
+
+TEST_CASE("trainer: a batch of several backward passes is the sum of its parts") {
+  using Small = Sequential<Input<6>, Linear<5>, Tanh, Linear<3>>;
+  const std::vector<float> x{1, 2, 3, 4, 5, 6, -1, -2, 0, 1, 0, 2};
+  Made<Small> whole(Seed{3}, 2, device<Device>()), parts(Seed{3}, 1, device<Device>());
+  const auto labels = on_device(whole.device(), std::vector<std::int32_t>{0, 2});
+  upload(whole.device(), x.data(), whole.input(2).data, 12);
+  whole.backward(CrossEntropy{}, labels.data(), 2);
+  for (int i = 0; i < 2; ++i) {
+    upload(parts.device(), x.data() + 6 * i, parts.input(1).data, 6);
+    parts.backward(CrossEntropy{}, labels.data() + i, 1, i > 0);
+  }
+  const auto of_whole = on_host(whole.device(), whole.gradients()),
+             of_parts = on_host(parts.device(), parts.gradients());
+  for (std::size_t i = 0; i < of_whole.size(); ++i) CHECK(of_whole[i] == Approx(of_parts[i] / 2).margin(1e-6));
+}
+
+TEST_CASE("trainer: clipping scales the gradient to the norm, and no further") {
+  using Small = Sequential<Input<2>, Linear<2, NoBias>>;
+  Made<Small> model(Seed{3}, 1, device<Device>());
+  Sgd sgd;
+  sgd.lr = 1;
+  sgd.momentum = 0;
+  Trainer trainer(model, sgd, CrossEntropy{}, Schedule::constant(), {0.01});
+  const auto before = on_host(model.device(), model.parameters());
+  const float x[] = {3, -4};
+  const std::int32_t label = 1;
+  trainer.step(x, &label, 1);
+  const auto after = on_host(model.device(), model.parameters());
+  double moved = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) moved += std::pow(after[i] - before[i], 2);
+  CHECK(std::sqrt(moved) == Approx(0.01).epsilon(1e-4));
+}
+
+TEST_CASE("trainer: AdamW spares biases and norms, unless told otherwise") {
+  using Small = Sequential<Input<3>, Linear<4>, BatchNorm<>, Linear<2>>;
+  const float x[] = {0, 0, 0, 0, 0, 0};
+  const std::int32_t labels[] = {0, 1};
+  for (const bool everything : {false, true}) {
+    Made<Small> model(Seed{3}, 2, device<Device>());
+    AdamW adamw(0.1);
+    adamw.weight_decay = 0.5;
+    if (everything) adamw.decay = Decay::everything;
+    Trainer trainer(model, adamw);
+    const auto before = on_host(model.device(), model.parameters());
+    trainer.step(x, labels, 2);
+    const auto after = on_host(model.device(), model.parameters());
+    // The input is zero, so 0.weight has no gradient: what changes it is decay. Nor has 0.bias, which BatchNorm subtracts.
+    const auto& t = model.tensors();
+    const auto at = [&](std::size_t i) { return static_cast<std::size_t>(t[i].offset); };
+    REQUIRE((t[0].name == "0.weight" && t[1].name == "0.bias" && t[2].name == "1.weight"));
+    CHECK(after[at(0)] == Approx(before[at(0)] * 0.95f));
+    CHECK(after[at(2)] == Approx(everything ? 0.95f : 1.0f).margin(1e-6));
+  }
+}
+
+TEST_CASE("trainer: a NaN in the data stops it, names the layer, and spares weights and statistics") {
+  Made<Net> model(Seed{5}, 16, device<Device>());
+  Trainer trainer(model, Adam{});
+  std::vector<float> x(16 * 64, 0.5f);
+  const std::vector<std::int32_t> labels(16, 1);
+  trainer.step(x.data(), labels.data(), 16);
+  const auto good = bits(model);
+  x[100] = std::numeric_limits<float>::quiet_NaN();
+  try {
+    trainer.step(x.data(), labels.data(), 16);
+    FAIL("expected NonFinite");
+  } catch (const NonFinite& e) {
+    CHECK(e.step == 2);
+    CHECK(e.layer == "the input");
+  }
+  CHECK(bits(model) == good);
+  CHECK(model.counters()[0] == 1);
+}
+
+TEST_CASE("trainer: weights that overflow are traced to their layer") {
+  using Small = Sequential<Input<4>, Linear<4>, Tanh, Linear<4>, ReLU, Linear<2>>;
+  Made<Small> model(Seed{5}, 2, device<Device>());
+  const auto& t = model.tensors()[2];
+  REQUIRE(t.name == "2.weight");
+  for (long long i = 0; i < t.dims.count(); ++i)
+    put(model.device(), model.parameters(), static_cast<std::size_t>(t.offset + i), i % 2 ? 3e38f : -3e38f);
+  put(model.device(), model.parameters(), 0, 100);
+  Trainer trainer(model, Adam{});
+  const float x[] = {1, 1, 1, 1, -1, -1, -1, -1};
+  const std::int32_t labels[] = {0, 1};
+  try {
+    for (int i = 0; i < 3; ++i) trainer.step(x, labels, 2);
+    FAIL("expected NonFinite");
+  } catch (const NonFinite& e) {
+    INFO(e.what());
+    CHECK_THAT(e.layer, ContainsSubstring("layer 2 (Linear)") || ContainsSubstring("layer 4 (Linear)") ||
+                            ContainsSubstring("gradient"));
+    CHECK_THAT(e.what(), StartsWith("[train] expected a finite "));
+  }
+}
+
+TEST_CASE("trainer: an update that would overflow is taken back, and one that ruined the weights as well") {
+  std::vector<float> x(16 * 64);
+  std::vector<std::int32_t> labels(16);
+  for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 19) / 9 - 1;
+  for (std::size_t b = 0; b < labels.size(); ++b) labels[b] = static_cast<std::int32_t>(b % 4);
+  const auto refuses = [&](auto optimizer, std::uint64_t at_step, const char* what) {
+    Made<Net> model(Seed{5}, 16, device<Device>());
+    Trainer trainer(model, optimizer);
+    const double lr = trainer.optimizer().lr;
+    trainer.optimizer().lr = 1e-3;
+    trainer.step(x.data(), labels.data(), 16);
+    const auto good = on_host(model.device(), model.parameters());
+    const auto state = on_host(model.device(), trainer.state()[0].span());
+    trainer.optimizer().lr = lr;
+    try {
+      for (int i = 0; i < 3; ++i) trainer.step(x.data(), labels.data(), 16);
+      FAIL("expected NonFinite");
+    } catch (const NonFinite& e) {
+      INFO(e.what());
+      CHECK(e.step == at_step);
+      CHECK_THAT(e.what(), StartsWith(std::string("[train] expected a finite ") + what));
+    }
+    CHECK(on_host(model.device(), model.parameters()) == good);
+    CHECK(on_host(model.device(), trainer.state()[0].span()) == state);
+    CHECK(trainer.progress().step == 1);
+    trainer.optimizer().lr = 1e-3;  // and nothing is in the way of going on
+    CHECK(std::isfinite(trainer.step(x.data(), labels.data(), 16).loss()));
+    CHECK(trainer.progress().step == 2);
+  };
+  refuses(Adam{1e300}, 2, "update");
+  refuses(Sgd{1e39}, 2, "update");
+  refuses(Adam{1e37}, 3, "loss");  // finite weights, but no finite loss with them
+  refuses(Sgd{1e37}, 3, "loss");
+}
+
+TEST_CASE("trainer: a last batch of one sample is left out where BatchNorm needs two") {
+  using Flat = Sequential<Input<1, 8, 8>, Flatten, Linear<6>, BatchNorm<>, ReLU, Linear<4>>;
+  const ImageSet set = quarters(17);
+  Made<Flat> model(Seed{5}, 16, device<Device>());
+  Trainer trainer(model, Adam{});
+  trainer.epoch(ImageData(set));
+  CHECK(trainer.skipped() == 1);
+  CHECK(trainer.progress().step == 1);
+  const float x[64] = {};
+  const std::int32_t label = 0;
+  CHECK_THROWS_AS(trainer.step(x, &label, 1), Error);
+}
+
+TEST_CASE("trainer: a batch may come as a tensor") {
+  using Small = Sequential<Input<1, 2, 2>, Flatten, Linear<3>>;
+  Tensor<float, Batch, 1, 2, 2> x(2);
+  for (std::size_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(i);
+  const std::int32_t labels[] = {0, 2};
+  Made<Small> a(Seed{1}, 2, device<Device>()), b(Seed{1}, 2, device<Device>());
+  Trainer ta(a, Adam{}), tb(b, Adam{});
+  CHECK(ta.step(x.view(), labels).loss() == tb.step(x.data(), labels, 2).loss());
+  CHECK(bits(a) == bits(b));
+}
+
+TEST_CASE("trainer: wrong arguments are said") {
+  using Small = Sequential<Input<4>, Linear<3>>;
+  CHECK_THROWS_WITH(Made<Small>(Seed{1}, 0, device<Device>()),
+                    "[Model] expected a capacity of at least 1 sample, got 0");
+  Made<Small> model(Seed{1}, 2, device<Device>());
+  Trainer trainer(model, Adam{});
+  const float x[12] = {};
+  const std::int32_t labels[] = {0, 3, 0};
+  CHECK_THROWS_WITH(trainer.step(x, labels, 3), "[Model] expected a batch of 1 to 2 samples, got 3");
+  if constexpr (Device::host_memory) {
+    CHECK_THROWS_WITH(trainer.step(x, labels, 2), "[CrossEntropy] expected labels from 0 to 2, got 3");
+  } else {  // kernels alone see labels
+    CHECK_THROWS_AS(trainer.step(x, labels, 2), NonFinite);
+  }
+  CrossEntropy weighted;
+  weighted.class_weights = {1, 2};
+  const auto weigh = [&] { Trainer(model, Adam{}, weighted).step(x, labels, 1); };
+  CHECK_THROWS_WITH(weigh(), "[CrossEntropy] expected 3 class weights, got 2");
+}
+
+TEST_CASE("trainer: regression with samples of one's own") {
+  std::vector<float> x, y;
+  for (int i = 0; i < 64; ++i) {
+    const float a = static_cast<float>(i % 8) / 4 - 1, b = static_cast<float>(i / 8) / 4 - 1;
+    x.insert(x.end(), {a, b});
+    y.push_back(a * b);
+  }
+  const Samples<float, float> data(x, y, 64);
+  Made<Sequential<Input<2>, Linear<32>, Tanh, Linear<1>>> model(Seed{2}, 16, device<Device>());
+  Trainer trainer(model, Adam{0.01}, MeanSquaredError<>{});
+  const double before = trainer.evaluate(data).loss();
+  for (int epoch = 0; epoch < 100; ++epoch) trainer.epoch(data);
+  CHECK(trainer.evaluate(data).loss() < 0.05 * before);
+  CHECK_THROWS_AS((Samples<float, float>(x, y, 63)), Error);
+}
