@@ -102,6 +102,7 @@ awk '/^epoch 30/ { if ($4 > 0.1) exit 1 } /^saved/ { if ($NF < 0.6) exit 1 }' "$
 
 # --- a terminal: a bar redrawn in place, unless NO_COLOR asks for plain lines
 if command -v script >/dev/null; then
+  export TERM=xterm  # whatever terminal the tests run on, a dumb one, perhaps
   bar=("${small[@]}" --limit 10000 --data "$work/all" --epochs 1 --test-limit 10 --batch 16)
   script -qec "stty cols 100; $(printf '%q ' "${bar[@]}")" /dev/null >"$out" </dev/null || fail "on a terminal: $(cat "$out")"
   grep -qE $'\r''epoch 1/1 \[#+-+\] +[0-9]+ %  loss [0-9.]+  accuracy [0-9.]+  [0-9]+ images/s  [0-9]+:[0-9]{2} left' "$out" || fail "no bar: $(cat "$out")"
