@@ -26,6 +26,7 @@ std::string architecture(const cudaDeviceProp& p) { return "sm_" + std::to_strin
 
 }  // namespace
 
+bool has_cuda() { return true; }
 std::string cuda_problem() { return tenon::kernels::cuda_problem<>(); }
 
 std::vector<Fact> cuda_facts() {

@@ -9,13 +9,16 @@
 namespace program {
 
 DeviceChoice choose_device(const std::string& device, const std::string& precision, int threads) {
-  DeviceChoice choice{false, threads, precision};
+  DeviceChoice choice{false, threads, precision, {}};
   if (device != "cpu") {
     const std::string problem = cuda_problem();
     if (device == "cuda" && !problem.empty()) throw tenon::Error("device", problem);
     choice.cuda = problem.empty();
+    if (has_cuda()) choice.why_not_cuda = problem;
   }
-  if (!choice.cuda && precision != "fp32") throw UsageError("--precision fp32 on the cpu", "\"" + precision + "\"");
+  if (!choice.cuda && precision != "fp32")
+    throw UsageError("--precision fp32 on the cpu",
+                     "\"" + precision + "\"" + (choice.why_not_cuda.empty() ? "" : "; cuda: " + choice.why_not_cuda));
   return choice;
 }
 
@@ -25,7 +28,8 @@ std::string DeviceChoice::isa() const { return cuda ? cuda_architecture() : teno
 std::string DeviceChoice::describe() const {
   if (cuda) return "cuda, " + cuda_description() + ", " + precision;
   const int n = threads > 0 ? threads : tenon::allowed_threads();
-  return "cpu, " + std::to_string(n) + (n == 1 ? " thread" : " threads") + ", isa " + isa();
+  return "cpu, " + std::to_string(n) + (n == 1 ? " thread" : " threads") + ", isa " + isa() +
+         (why_not_cuda.empty() ? "" : "; cuda: " + why_not_cuda);
 }
 
 }  // namespace program

@@ -14,11 +14,12 @@ struct DeviceChoice {
   bool cuda = false;
   int threads = 0;                 // of the Cpu; 0: all
   std::string precision = "fp32";  // fp32, tf32 or bf16; the Cpu has fp32 alone
+  std::string why_not_cuda;        // `auto` took the Cpu in a build that has CUDA: what is missing, and what to do
 
   const char* name() const { return cuda ? "cuda" : "cpu"; }
   /// What bits depend on besides the device: an instruction set.
   std::string isa() const;
-  /// For people: "cpu, 2 threads, isa avx2", or the GPU's name.
+  /// For people: "cpu, 2 threads, isa avx2" and why_not_cuda, or the GPU's name.
   std::string describe() const;
   tenon::Cpu cpu() const { return tenon::cpu_with_threads(threads); }
 };
@@ -37,6 +38,8 @@ struct Fact {
 /// CUDA's driver, runtime and devices, the architectures built in, cuBLAS.
 std::vector<Fact> cuda_facts();
 
+/// Whether this build has CUDA's half.
+bool has_cuda();
 /// Why this program computes on no GPU here, as "expected ..., got ...: what to do"; empty if it can.
 std::string cuda_problem();
 /// "sm_90" and "NVIDIA H100, 132 multiprocessors".

@@ -5,6 +5,7 @@
 
 namespace program {
 
+bool has_cuda() { return false; }
 std::string cuda_problem() {
   return "expected a build with CUDA for --device cuda, got one without: use --device cpu, or build with "
          "cmake --preset cuda";

@@ -10,13 +10,13 @@ succeed "$train" --data data --model lenet --epochs 1 --batch 32 --test-limit 10
 has "$out" '^device  cuda, emulated by tests/simt, 4 multiprocessors, fp32$'
 export TENON_SIMT_DEVICES=0
 succeed "$train" --data data --model lenet --epochs 1 --batch 32 --test-limit 10 --out cpu
-has "$out" '^device  cpu, [0-9]+ threads?, isa [a-z0-9]+$'
+has "$out" "^device  cpu, [0-9]+ threads?, isa [a-z0-9]+; cuda: expected (an NVIDIA GPU|NVIDIA's driver), got none: "
 
 # --- asked for what is not there: one line with what to do, before any work
 expect 1 "\[device\] expected (an NVIDIA GPU|NVIDIA's driver), got none: " "$train" --data data --device cuda --out none
 [ ! -e none ] || fail "it made a file"
 expect 1 "\[device\] expected (an NVIDIA GPU|NVIDIA's driver), got none: " "$evaluate" cpu --data data --device cuda
-expect 2 '\[usage\] expected --precision fp32 on the cpu, got "bf16"$' "$train" --data data --precision bf16
+expect 2 '\[usage\] expected --precision fp32 on the cpu, got "bf16"; cuda: expected ' "$train" --data data --precision bf16
 succeed "$doctor" --data data
 has "$out" "^cuda       problem: expected (an NVIDIA GPU|NVIDIA's driver), got none: "
 has "$out" '^device     cpu, since cuda cannot be used here$'
