@@ -15,7 +15,9 @@
 using namespace tenon;
 using namespace tenon::tests;
 
-// What C++ allocates in this program, by any thread. Not inlined, for GCC would take new and free for a mismatch.
+#if TENON_SIMT
+// What C++ allocates in this program, by any thread; nvcc would compile it for the GPU, too. Not inlined, for GCC would take
+// new and free for a mismatch.
 #define NOT_INLINED __attribute__((noinline))
 static std::atomic<std::size_t> allocated{0};
 NOT_INLINED void* operator new(std::size_t n) {
@@ -33,6 +35,7 @@ NOT_INLINED void* operator new(std::size_t n, std::align_val_t alignment) {
 }
 NOT_INLINED void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 NOT_INLINED void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
+#endif
 
 namespace {
 
@@ -149,7 +152,7 @@ TEST_CASE("cuda: a prediction by a graph has the bits of plain launches") {
   for (int round = 0; round < 2; ++round)
     for (const int batch : {1, 4, 7, 9}) {
       INFO(batch);
-      const auto check = [&](Predictor<Net, Cuda>& predict, bool by_graph) {
+      const auto check = [&](Predictor<Net, Cuda>& predict, [[maybe_unused]] bool by_graph) {
 #if TENON_SIMT
         const std::size_t before = graph_launches(), allocations = simt::counters().allocations;
 #endif
