@@ -84,9 +84,12 @@ constexpr Op<T> op() {
 // The Cpu in every way; a convolution in each of Cuda's would be too long, and has a test of its own.
 template <class F>
 void each_way(F&& f) {
-  if constexpr (Device::host_memory) return Ways<Device>::each(f);
-  Device dev = device<Device>();
-  f(dev);
+  if constexpr (Device::host_memory) {
+    Ways<Device>::each(f);
+  } else {
+    Device dev = device<Device>();
+    f(dev);
+  }
 }
 template <class D>
 void spoil(D& dev, std::size_t bytes) {
