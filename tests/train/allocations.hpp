@@ -47,14 +47,17 @@ struct Set {
 /// `f(device)`; of the Cpu, with both instruction sets, one thread and two.
 template <class F, class D = Device>
 void on_every_device(F f) {
-  if constexpr (!std::is_same_v<D, Cpu>) return f(device<D>());
-  for (const Isa isa : {Isa::portable, detect_isa()})
-    for (const int threads : {1, 2}) {
-      INFO((isa == Isa::portable ? "portable, " : "avx2, ") << threads << " threads");
-      D dev = device<D>(threads);
-      if constexpr (std::is_same_v<D, Cpu>) dev.set_isa(isa);
-      f(std::move(dev));
-    }
+  if constexpr (std::is_same_v<D, Cpu>) {
+    for (const Isa isa : {Isa::portable, detect_isa()})
+      for (const int threads : {1, 2}) {
+        INFO((isa == Isa::portable ? "portable, " : "avx2, ") << threads << " threads");
+        D dev = device<D>(threads);
+        dev.set_isa(isa);
+        f(std::move(dev));
+      }
+  } else {
+    f(device<D>());
+  }
 }
 
 template <class Net>
@@ -95,8 +98,7 @@ void watch_epochs(const Optimizer& optimizer) {
       trainer.evaluate(test, [&](std::uint64_t, const auto&) { return ++batches < 1000; });
     }
     trainer.evaluate(test);
-    // A device that records steps looks in each epoch whether its recordings are of these data and this optimizer.
-    CHECK(before.host_since() <= many<Device>(0, 6));
+    CHECK(before.host_since() == 0);
     CHECK(before.device_since() == 0);
     CHECK(steps == 6);
     CHECK(batches == 6);
