@@ -24,6 +24,8 @@ struct Layer {
   OnDevice<float> x_{x}, w_{w}, b_{b}, y_{std::size_t{B * O}}, dy_{dy}, dx_{x}, dw_{std::size_t{O * I}},
       db_{std::size_t{O}};
 
+  Layer() { wait(cuda()); }  // in whose stream the above are filled
+
   const char* forward(int batch = B) {
     linear_forward(dev, In<float, Batch, I>(x_.data(), batch), In<float, O, I>(w_.data()), Span<const float>{},
                    In<float, O>(b_.data()), relu, Out<float, Batch, O>(y_.data(), batch));

@@ -216,7 +216,7 @@ TEST_CASE("cuda: nothing is allocated once a training is prepared, whatever data
   trainer.prepare(tests);
   trainer.prepare(data);
   const simt::Counters before = simt::counters();
-  const std::size_t host = allocated;
+  [[maybe_unused]] const std::size_t host = allocated;
   int losses = 0;
   // Its lengths fall otherwise into each epoch: 4 2 + 1, 1 4 1 + 1, 2 4 + 1, 3 3 + 1.
   for (const ImageData* d : {&data, &others, &data, &others}) {
@@ -226,7 +226,9 @@ TEST_CASE("cuda: nothing is allocated once a training is prepared, whatever data
   }
   trainer.optimizer().lr /= 2;
   trainer.epoch(data);
+#if !SIMT_TRACED  // the tracer allocates as well
   CHECK(allocated == host);
+#endif
   CHECK(simt::counters().allocations == before.allocations);
   CHECK(simt::counters().host_allocations == before.host_allocations);
   CHECK(simt::counters().graphs == before.graphs);
