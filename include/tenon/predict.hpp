@@ -84,7 +84,7 @@ class Predictor {
   static constexpr int outputs = static_cast<int>(Net::output.count());
 
   /// The default device runs on the calling thread.
-  explicit Predictor(typename W::Shared weights, int capacity = 1, Device device = {})
+  explicit Predictor(typename W::Shared weights, int capacity = 1, Device device = Device())
       : weights_(std::move(weights)), device_(std::move(device)), capacity_(capacity) {
     if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
     if (capacity < 1)

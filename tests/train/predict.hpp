@@ -78,7 +78,7 @@ TEST_CASE("predict: threads share weights") {
   std::vector<int> wrong(4);
   for (std::size_t t = 0; t < wrong.size(); ++t)
     threads.emplace_back([&, t] {
-      auto predict = predictor(weights);
+      Predictor<Net, Device> predict(weights);  // a device of its own: on Cuda, a stream that no other thread waits for
       for (int i = 0; i < many<Device>(200, 5); ++i)
         wrong[t] += std::memcmp(predict(x.data()).data(), y.data(), y.size_bytes()) != 0;
     });
