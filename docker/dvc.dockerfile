@@ -35,8 +35,8 @@ ENV PATH=/opt/tenon/build/dvc/bin:$PATH \
   HOME=/tmp
 RUN dvc config --system core.no_scm true \
   && useradd --uid 1000 tenon \
-  && install -d -o tenon -g tenon /work
-WORKDIR /work
+  && install -d -o tenon -g tenon /pipeline
+WORKDIR /pipeline
 USER 1000:1000
 CMD ["sh", "-c", "dvc pull data && dvc repro"]
 
@@ -51,8 +51,8 @@ COPY --chown=1000:1000 tools/fetch-data tools/find-data tools/
 RUN --mount=type=secret,id=dvc,target=/run/secrets/dvc/config,uid=1000 dvc pull data && dvc repro
 
 FROM scratch AS results
-COPY --from=training /work/results/ /
-COPY --from=training /work/dvc.lock /
+COPY --from=training /pipeline/results/ /
+COPY --from=training /pipeline/dvc.lock /
 
 # What is built when no target is named.
 FROM dvc
