@@ -23,8 +23,6 @@ expect_status() {
   grep -qE "$pattern" "$work/out" || fail "expected '$pattern', got: $(cat "$work/out") ($*)"
 }
 
-same() { cmp -s "$1" "$2" || fail "expected $1 and $2 to be the same to the byte"; }
-
 # argument_of FILE NAME: the default of a build argument.
 argument_of() { sed -nE "s/^ARG $2=(.*)/\1/p" "$root/docker/$1.dockerfile" | head -n 1; }
 

@@ -9,9 +9,9 @@ need "$python"
 
 # Names of packages, by this system's lists if it has them. tools/setup has them for Debian 12 and Ubuntu 24.04 alike.
 if command -v apt-cache >/dev/null && apt-cache show g++ >/dev/null 2>&1; then
-  sed -nE '/^needs\(\)/,/^TABLE/s/^(train|data|image) *;[^;]*; *([^ ;]+).*/\2/p' "$root/tools/setup" | tr '|' '\n' | while read -r package; do
-    apt-cache show "$package" >/dev/null 2>&1 || fail "expected a package $package, found none"
-  done
+  wanted=$(sed -nE '/^needs\(\)/,/^TABLE/s/^(train|data|cache) *;[^;]*; *([^ ;]+).*/\2/p' "$root/tools/setup" | tr '|' '\n' | sort -u)
+  absent=$(comm -23 <(echo "$wanted") <(apt-cache show $wanted 2>/dev/null | sed -n 's/^Package: //p' | sort -u))
+  [ -z "$absent" ] || fail "expected these packages, found none:" $absent
 else
   echo "left out: the packages' names (no package lists here)"
 fi

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/batch_norm.cuh"
 
-#include "cuda/support.hpp"
+#include "cuda/recorded.hpp"
 
 using Device = tenon::Cuda;
 
@@ -15,16 +15,11 @@ TEST_CASE("cuda: batch_norm moves no running statistics once a recorded step has
   for (const int batch : {40, 500}) {
     const auto x = numbers<float>(static_cast<std::size_t>(batch) * 9, 1);
     const std::vector<float> ones(9, 1), zeros(9, 0);
-    kernels::CudaBuffer<kernels::CudaCursor> cursor(1);
     Case<float, 1, 9> the(cuda(), batch, 0, x, x, ones, zeros, zeros, ones);
-    struct Recorded {
-      explicit Recorded(kernels::CudaCursor* c) { cuda().state().cursor = c; }
-      ~Recorded() { cuda().state().cursor = nullptr; }
-    } recorded{cursor.data()};
     for (const int stopped : {0, 1, 0}) {
       kernels::CudaCursor now{};
       now.stopped = stopped;
-      kernels::upload(cuda(), &now, cursor.data(), 1);
+      const Recorded recorded(now);
       const auto mean = the.running_mean.read(), var = the.running_var.read();
       the.train();
       CHECK((the.running_mean.read() == mean) == (stopped == 1));

@@ -31,7 +31,7 @@ TEMPLATE_TEST_CASE("cuda: sum_of_squares agrees with the reference", "", float, 
     CHECK(std::abs(s - want) <= 1e-13 * want);
     CHECK(sum_of_squares(cuda(), moved.const_span()) == s);
     CHECK(same_bits_always([&] {
-      sum_of_squares_to(cuda(), dx.const_span(), result.data());
+      sum_of_squares_then(cuda(), dx.const_span(), kernels::cuda::ReduceStore<double>{result.data()});
       return result.read();
     }));
     CHECK(result.read()[0] == s);

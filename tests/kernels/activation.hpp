@@ -1,18 +1,12 @@
-// Activations: the formulas, their slopes, every length around a vector, a piece of 16 bytes and a block, aligned and not. (On which device: devices.hpp.)
+// Activations: the formulas, their slopes, every length around a vector, a piece of 16 bytes and a block, aligned and
+// not. (On which device: devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/exact.hpp"
-#include "kernels/ways.hpp"
+#include "kernels/on_device.hpp"
 #include "tenon/ref/activation.hpp"
 
-using namespace tenon;
-using namespace tenon::tests;
-
 namespace {
-
-template <class T>
-using Memory = typename Ways<Device>::template Memory<T>;
 
 template <Act A, class T>
 void agrees(double tolerance) {

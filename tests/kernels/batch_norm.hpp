@@ -1,19 +1,13 @@
-// BatchNorm: statistics, output, running statistics and gradients against the reference; hard numbers. (On which device:
+// BatchNorm: statistics, output, running statistics and gradients against the reference; hard numbers. (On which
+// device:
 // devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/exact.hpp"
-#include "kernels/ways.hpp"
+#include "kernels/on_device.hpp"
 #include "tenon/ref/batch_norm.hpp"
 
-using namespace tenon;
-using namespace tenon::tests;
-
 namespace {
-
-template <class T>
-using Memory = typename Ways<Device>::template Memory<T>;
 
 /// A batch's arrays on the device, and the three calls.
 template <class T, int S, int C>

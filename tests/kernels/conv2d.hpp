@@ -1,16 +1,13 @@
-// Conv2d: output, places of maxima and gradients against the reference, for every window and epilogue. (On which device:
+// Conv2d: output, places of maxima and gradients against the reference, for every window and epilogue. (On which
+// device:
 // devices.hpp.) Who includes this defines, besides Device,
 //   room<T, D, F>()     the values of workspace and bytes of scratch that a convolution takes from its caller
 //   bound<T>(kind, k)   how far a sum of k products may be off;  exact()   whether products of floats are float's
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/exact.hpp"
-#include "kernels/ways.hpp"
+#include "kernels/on_device.hpp"
 #include "tenon/ref/conv2d.hpp"
-
-using namespace tenon;
-using namespace tenon::tests;
 
 namespace {
 
@@ -22,9 +19,6 @@ constexpr Room room();
 template <class T>
 double bound(Kind kind, int k);
 bool exact();
-
-template <class T>
-using Memory = typename Ways<Device>::template Memory<T>;
 
 constexpr Act relu_{Activation::relu};
 constexpr Fuse none{}, relu{relu_}, leaky{{Activation::leaky_relu, 1, 4}}, tanh_{{Activation::tanh}},

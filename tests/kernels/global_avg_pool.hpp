@@ -1,18 +1,12 @@
-// GlobalAvgPool: means and gradient against the reference, for few and many channels and pixels. (On which device: devices.hpp.)
+// GlobalAvgPool: means and gradient against the reference, for few and many channels and pixels. (On which device:
+// devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/exact.hpp"
-#include "kernels/ways.hpp"
+#include "kernels/on_device.hpp"
 #include "tenon/ref/global_avg_pool.hpp"
 
-using namespace tenon;
-using namespace tenon::tests;
-
 namespace {
-
-template <class T>
-using Memory = typename Ways<Device>::template Memory<T>;
 
 template <class T, int H, int W, int C>
 void agrees(int batch, std::size_t offset = 0) {

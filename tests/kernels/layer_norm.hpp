@@ -1,18 +1,12 @@
-// LayerNorm: output and gradients against the reference, for short rows, longer ones, and those that are not aligned. (On which device: devices.hpp.)
+// LayerNorm: output and gradients against the reference, for short rows, longer ones, and those that are not aligned.
+// (On which device: devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/exact.hpp"
-#include "kernels/ways.hpp"
+#include "kernels/on_device.hpp"
 #include "tenon/ref/layer_norm.hpp"
 
-using namespace tenon;
-using namespace tenon::tests;
-
 namespace {
-
-template <class T>
-using Memory = typename Ways<Device>::template Memory<T>;
 
 /// A batch's arrays on the device, and the two calls.
 template <class T, int R, int N>

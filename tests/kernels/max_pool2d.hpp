@@ -1,18 +1,12 @@
-// MaxPool2d: maxima, their places and the gradient against the reference, exactly; ties, NaN, padding, alignment. (On which device: devices.hpp.)
+// MaxPool2d: maxima, their places and the gradient against the reference, exactly; ties, NaN, padding, alignment. (On
+// which device: devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "kernels/exact.hpp"
-#include "kernels/ways.hpp"
+#include "kernels/on_device.hpp"
 #include "tenon/ref/max_pool2d.hpp"
 
-using namespace tenon;
-using namespace tenon::tests;
-
 namespace {
-
-template <class T>
-using Memory = typename Ways<Device>::template Memory<T>;
 
 /// Offsets move x, y and dx, and the places, off their alignment.
 template <class T, PoolDims D>

@@ -6,6 +6,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 includes=(-I "$root/include" -I "$root/kernels" -isystem "${TENON_EIGEN:-/usr/include/eigen3}")
 
 fail() { echo "FAILED: $*"; exit 1; }
+same() { cmp -s "$1" "$2" || fail "expected $1 and $2 to be the same bytes"; }
 skip() { echo "skipped: $*"; exit 77; }
 need() { command -v "$1" >/dev/null || skip "no $(basename "$1") here"; }
 

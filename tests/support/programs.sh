@@ -60,8 +60,6 @@ succeed() {
 }
 
 has() { grep -qE -- "$2" "$1" || fail "expected '$2' in $1, got: $(cat "$1")"; }
-same() { cmp -s "$1" "$2" || fail "expected $1 and $2 to be the same bytes"; }
-
 # start COMMAND...: in the background, its output in "$out" and "$err", its number in pid.
 start() {
   : >"$out"  # now, or wait_for might read what the last one said

@@ -132,41 +132,45 @@ inline std::string no_device_text(cudaError_t e) {
 
 }  // namespace detail
 
-/// While it lives, what the calling thread asks of the runtime goes to that GPU. A stream's kernels are launched, and its
-/// functions set up, on its own GPU alone.
-class OnGpu {
+/// While it lives, what the calling thread asks of the runtime goes to that GPU, if it could be had: it never throws.
+class TryOnGpu {
  public:
-  explicit OnGpu(int ordinal) {
-    detail::check(cudaGetDevice(&before_), "cudaGetDevice");
-    if (ordinal < 0 || ordinal == before_) return;
-    detail::check(cudaSetDevice(ordinal), "cudaSetDevice");
-    changed_ = true;
+  explicit TryOnGpu(int ordinal) noexcept : status_(cudaGetDevice(&before_)) {
+    if (status_ != cudaSuccess || ordinal < 0 || ordinal == before_) return;
+    status_ = cudaSetDevice(ordinal);
+    changed_ = status_ == cudaSuccess;
   }
-  explicit OnGpu(const Cuda& dev) : OnGpu(dev.state().ordinal) {}
-  OnGpu(const OnGpu&) = delete;
-  ~OnGpu() {
+  TryOnGpu(const TryOnGpu&) = delete;
+  ~TryOnGpu() {
     if (changed_) static_cast<void>(cudaSetDevice(before_));
   }
+  cudaError_t status() const { return status_; }
   int before() const { return before_; }
 
  private:
   int before_ = 0;
   bool changed_ = false;
+  cudaError_t status_;
+};
+
+/// The same where it must be had. A stream's kernels are launched, and its functions set up, on its own GPU alone.
+class OnGpu : public TryOnGpu {
+ public:
+  explicit OnGpu(int ordinal) : TryOnGpu(ordinal) { detail::check(status(), "cudaSetDevice"); }
+  explicit OnGpu(const Cuda& dev) : OnGpu(dev.state().ordinal) {}
 };
 
 template <class>
 std::string cuda_problem(int ordinal) {
-  int count = 0, before = 0;
+  int count = 0;
   cudaError_t e = cudaGetDeviceCount(&count);
   if (e != cudaSuccess || count == 0) return detail::no_device_text(e);
   if (ordinal < 0 || ordinal >= count)
     return "expected the number of a GPU from 0 to " + std::to_string(count - 1) + ", got " + std::to_string(ordinal) +
            ": look at nvidia-smi and at CUDA_VISIBLE_DEVICES";
   cudaFuncAttributes attributes{};
-  if ((e = cudaGetDevice(&before)) == cudaSuccess && (e = cudaSetDevice(ordinal)) == cudaSuccess) {
-    e = cudaFuncGetAttributes(&attributes, cuda::any_kernel<>);
-    static_cast<void>(cudaSetDevice(before));
-  }
+  const TryOnGpu on(ordinal);
+  e = on.status() == cudaSuccess ? cudaFuncGetAttributes(&attributes, cuda::any_kernel<>) : on.status();
   if (e == cudaSuccess) return {};
   static_cast<void>(cudaGetLastError());
   return detail::is_no_code(e) ? detail::no_code_text(ordinal) : detail::no_device_text(e);
@@ -190,16 +194,13 @@ std::shared_ptr<CudaState> open_cuda(int ordinal) {
 }
 
 inline CudaState::~CudaState() {
-  int before = 0;
-  static_cast<void>(cudaGetDevice(&before));
-  static_cast<void>(cudaSetDevice(ordinal));
+  const TryOnGpu on(ordinal);
   if (stream) static_cast<void>(cudaStreamSynchronize(stream));
   cublas.reset();
   if (tickets) static_cast<void>(cudaFree(tickets));
   if (scratch) static_cast<void>(cudaFree(scratch));
   for (void* p : outgrown) static_cast<void>(cudaFree(p));
   if (stream) static_cast<void>(cudaStreamDestroy(stream));
-  static_cast<void>(cudaSetDevice(before));
 }
 
 template <class>
@@ -218,11 +219,8 @@ void* cuda_allocate(std::size_t bytes, int& gpu) {
 
 template <class>
 void cuda_free(void* p, int gpu) noexcept {
-  int before = 0;  // the thread's own GPU may be one that nothing is done on
-  static_cast<void>(cudaGetDevice(&before));
-  if (gpu != before) static_cast<void>(cudaSetDevice(gpu));
+  const TryOnGpu on(gpu);
   static_cast<void>(cudaFree(p));
-  if (gpu != before) static_cast<void>(cudaSetDevice(before));
 }
 
 // For units that see the declarations alone (core/cuda.hpp). The linker keeps one of each.

@@ -1,11 +1,11 @@
 // Reductions over flat memory.
-//   sum_of_squares   x (n) -> double; cannot overflow for floats       sum_of_squares_to   the same, left on the device
-//   sum_of_squares_then   the same, and a thread that has it calls then(it)
+//   sum_of_squares   x (n) -> double; cannot overflow for floats
+//   sum_of_squares_then(dev, x, then)   the same, and the thread of the device that has it calls then(it)
 //   all_finite       x (n) -> no infinity, no NaN; by bit patterns, so that no compiler flag can argue it away
 //   sum(dev, n, f)   the sum of f(i) over [0, n) in double. f is a small struct whose operator() is TENON_HD
 //   sum_into(dev, n, f, to)   the same to a gradient of one value: nothing if null, += if it adds
-// All but sum_of_squares_to, _then and sum_into wait for the result. The same n gives the same order of additions, aligned
-// or not.
+// All but sum_of_squares_then and sum_into wait for the result. The same n gives the same order of additions, aligned or
+// not.
 // Strategy  at most 1024 chunks fixed by n, a block each, 16 bytes a thread and access; their results by another block.
 // Cost      4 bytes an element, bound by memory; one launch up to 2048 elements, else two.
 // SPDX-License-Identifier: MIT
@@ -172,12 +172,6 @@ template <class T, class Then>
 void sum_of_squares_then(Cuda& dev, Span<const T> x, const Then& then) {
   cuda::reduce_then(dev, "sum_of_squares", cuda::ReduceMemory<T, cuda::ReduceSquares>(x.data), x.size,
                     cuda::is_wide_aligned(x.data), then);
-}
-
-/// *result = the sum of x[i]^2; `result` is device memory, and nothing waits.
-template <class T>
-void sum_of_squares_to(Cuda& dev, Span<const T> x, double* result) {
-  sum_of_squares_then(dev, x, cuda::ReduceStore<double>{result});
 }
 
 /// The sum of x[i]^2.

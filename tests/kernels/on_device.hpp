@@ -1,0 +1,13 @@
+// How a test of a kernel begins that is written once for all devices (devices.hpp): Device is defined before this is
+// included, and its memory is Memory<T>.
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/exact.hpp"
+#include "kernels/ways.hpp"
+
+using namespace tenon;
+using namespace tenon::tests;
+
+template <class T>
+using Memory = typename Ways<Device>::template Memory<T>;
