@@ -1,6 +1,9 @@
 // Layer normalisation over the last dimension, as torch.nn.LayerNorm(N).
 //   x (B, R, N), gamma, beta (N) -> y (B, R, N), keeps mean and rstd (B, R); gamma and beta may be null (1 and 0)
-// Strategy  a row is normalised by one task in two passes; dgamma and dbeta are summed over at most 16 chunks of rows.
+// Strategy  a row is normalised by one task. Its mean, a sum in T, is off by a few units of its last digit; the pass that
+//           sums the squares of x - mean sums these deviations, too, and what they are off by (`drift`) is taken from them:
+//           a mean of a thousand deviations costs no digits, and a row of equal values is exactly beta.
+//           dgamma and dbeta are summed over at most 16 chunks of rows.
 // Cost      8 bytes an element forward, 20 backward: bound by memory where rows are long.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -29,19 +32,26 @@ constexpr std::size_t layer_norm_grain(std::size_t rows) {
 
 namespace portable {
 
+/// Of so many rows; mean and rstd may be null.
 template <class T>
-void layer_norm_row(const T* x, int n, const T* gamma, const T* beta, T epsilon, T* y, T* mean, T* rstd) {
-  T s = 0, q = 0;
-  for (int i = 0; i < n; ++i) s += x[i];
-  const T mu = s / static_cast<T>(n);
-  for (int i = 0; i < n; ++i) q += (x[i] - mu) * (x[i] - mu);
-  const T r = T(1) / std::sqrt(q / static_cast<T>(n) + epsilon);
-  for (int i = 0; i < n; ++i) {
-    const T hat = (x[i] - mu) * r;
-    y[i] = hat * (gamma ? gamma[i] : T(1)) + (beta ? beta[i] : T(0));
+void layer_norm(const T* x, std::size_t rows, int n, const T* gamma, const T* beta, T epsilon, T* y, T* mean, T* rstd) {
+  for (std::size_t r = 0; r < rows; ++r, x += n, y += n) {
+    T total = 0, s = 0, q = 0;
+    for (int i = 0; i < n; ++i) total += x[i];
+    const T mu = total / static_cast<T>(n);
+    for (int i = 0; i < n; ++i) {
+      s += x[i] - mu;
+      q += (x[i] - mu) * (x[i] - mu);
+    }
+    const T drift = s / static_cast<T>(n), variance = q / static_cast<T>(n) - drift * drift;
+    const T scale = T(1) / std::sqrt((variance < 0 ? T(0) : variance) + epsilon);
+    for (int i = 0; i < n; ++i) {
+      const T hat = (x[i] - mu - drift) * scale;
+      y[i] = hat * (gamma ? gamma[i] : T(1)) + (beta ? beta[i] : T(0));
+    }
+    if (mean) mean[r] = mu + drift;
+    if (rstd) rstd[r] = scale;
   }
-  if (mean) *mean = mu;
-  if (rstd) *rstd = r;
 }
 
 /// dx of one row, and its share of dgamma and dbeta (null: not wanted).
@@ -71,45 +81,107 @@ void layer_norm_row_backward(const T* x, const T* dy, int n, const T* gamma, T m
 #if TENON_X86
 namespace avx2 {
 
-struct RowSum {
-  const float* x;
-  __m256 total;
-  TENON_AVX2_INLINE void operator()(std::size_t i, auto live) { total = _mm256_add_ps(total, load(x + i, live)); }
-};
+// Rows are taken four at a time: their sums are as many chains of additions, and their roots and divisions one each.
+// The last rows of a chunk go one by one, in the same order of operations.
 
-struct RowSquares {
-  const float* x;
-  __m256 mean, total;
-  TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
-    const __m256 d = only(_mm256_sub_ps(load(x + i, live), mean), live);
-    total = _mm256_fmadd_ps(d, d, total);
+/// Lane k: sum(v[k]).
+TENON_AVX2_INLINE __m128 sums(const __m256 (&v)[4]) {
+  __m128 s[4];
+  TENON_UNROLL
+  for (int k = 0; k < 4; ++k) s[k] = _mm_add_ps(_mm256_castps256_ps128(v[k]), _mm256_extractf128_ps(v[k], 1));
+  _MM_TRANSPOSE4_PS(s[0], s[1], s[2], s[3]);
+  return _mm_add_ps(_mm_add_ps(s[0], s[2]), _mm_add_ps(s[1], s[3]));
+}
+
+/// A value a row, in every lane of its vector.
+struct PerRow {
+  __m256 of[4];
+  TENON_AVX2_INLINE explicit PerRow(__m128 v) {
+    float lane[4];
+    _mm_storeu_ps(lane, v);
+    TENON_UNROLL
+    for (int k = 0; k < 4; ++k) of[k] = _mm256_broadcast_ss(lane + k);
   }
 };
 
+template <int Rows>
+struct RowSums {
+  const float* x;
+  std::size_t width;
+  __m256 total[4];
+  TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
+    TENON_UNROLL
+    for (int k = 0; k < Rows; ++k) total[k] = _mm256_add_ps(total[k], load(x + k * width + i, live));
+  }
+};
+
+template <int Rows>
+struct RowDeviations {
+  const float* x;
+  std::size_t width;
+  PerRow mu;
+  __m256 total[4], squares[4];
+  TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
+    TENON_UNROLL
+    for (int k = 0; k < Rows; ++k) {
+      const __m256 d = only(_mm256_sub_ps(load(x + k * width + i, live), mu.of[k]), live);
+      total[k] = _mm256_add_ps(total[k], d);
+      squares[k] = _mm256_fmadd_ps(d, d, squares[k]);
+    }
+  }
+};
+
+template <int Rows>
 struct RowNormalise {
   const float *x, *gamma, *beta;
-  __m256 mean, rstd;
+  std::size_t width;
+  PerRow mu, drift, rstd;
   float* y;
   TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
-    __m256 v = _mm256_mul_ps(_mm256_sub_ps(load(x + i, live), mean), rstd);
-    if (gamma) v = _mm256_mul_ps(v, load(gamma + i, live));
-    store(y + i, live, beta ? _mm256_add_ps(v, load(beta + i, live)) : v);
+    const __m256 scale = gamma ? load(gamma + i, live) : _mm256_set1_ps(1);
+    const __m256 shift = beta ? load(beta + i, live) : _mm256_setzero_ps();
+    TENON_UNROLL
+    for (int k = 0; k < Rows; ++k) {
+      const __m256 d = _mm256_sub_ps(_mm256_sub_ps(load(x + k * width + i, live), mu.of[k]), drift.of[k]);
+      store(y + k * width + i, live, _mm256_add_ps(_mm256_mul_ps(_mm256_mul_ps(d, rstd.of[k]), scale), shift));
+    }
   }
 };
 
-TENON_AVX2 inline void layer_norm_row(const float* x, int n, const float* gamma, const float* beta, float epsilon,
-                                      float* y, float* mean, float* rstd) {
+template <int Rows>
+TENON_AVX2_INLINE void layer_norm_rows(const float* x, int n, const float* gamma, const float* beta, float epsilon,
+                                       float* y, float* mean, float* rstd) {
   const std::size_t width = static_cast<std::size_t>(n);
-  RowSum s{x, _mm256_setzero_ps()};
+  const __m128 count = _mm_set1_ps(static_cast<float>(n));
+  RowSums<Rows> s{x, width, {}};
   for_each_vector(0, width, s);
-  const float mu = sum(s.total) / static_cast<float>(n);
-  RowSquares q{x, _mm256_set1_ps(mu), _mm256_setzero_ps()};
-  for_each_vector(0, width, q);
-  const float r = 1 / std::sqrt(sum(q.total) / static_cast<float>(n) + epsilon);
-  RowNormalise out{x, gamma, beta, _mm256_set1_ps(mu), _mm256_set1_ps(r), y};
+  const __m128 mu = _mm_div_ps(sums(s.total), count);
+  RowDeviations<Rows> d{x, width, PerRow(mu), {}, {}};
+  for_each_vector(0, width, d);
+  const __m128 drift = _mm_div_ps(sums(d.total), count);
+  const __m128 variance = _mm_sub_ps(_mm_div_ps(sums(d.squares), count), _mm_mul_ps(drift, drift));
+  const __m128 safe = _mm_add_ps(_mm_max_ps(_mm_setzero_ps(), variance), _mm_set1_ps(epsilon));  // a NaN stays
+  const __m128 r = _mm_div_ps(_mm_set1_ps(1), _mm_sqrt_ps(safe));
+  RowNormalise<Rows> out{x, gamma, beta, width, d.mu, PerRow(drift), PerRow(r), y};
   for_each_vector(0, width, out);
-  if (mean) *mean = mu;
-  if (rstd) *rstd = r;
+  float means[4], rstds[4];
+  _mm_storeu_ps(means, _mm_add_ps(mu, drift));
+  _mm_storeu_ps(rstds, r);
+  for (int k = 0; k < Rows; ++k) {
+    if (mean) mean[k] = means[k];
+    if (rstd) rstd[k] = rstds[k];
+  }
+}
+
+/// Of so many rows; mean and rstd may be null.
+TENON_AVX2 inline void layer_norm(const float* x, std::size_t rows, int n, const float* gamma, const float* beta,
+                                  float epsilon, float* y, float* mean, float* rstd) {
+  const std::size_t width = static_cast<std::size_t>(n);
+  std::size_t r = 0;
+  const auto of = [&](float* kept) { return kept ? kept + r : nullptr; };
+  for (; r + 4 <= rows; r += 4)
+    layer_norm_rows<4>(x + r * width, n, gamma, beta, epsilon, y + r * width, of(mean), of(rstd));
+  for (; r < rows; ++r) layer_norm_rows<1>(x + r * width, n, gamma, beta, epsilon, y + r * width, of(mean), of(rstd));
 }
 
 struct RowGradientSums {
@@ -159,21 +231,17 @@ template <class T, int R, int N>
 void layer_norm_forward(Cpu& dev, std::type_identity_t<In<T, Batch, R, N>> x, std::type_identity_t<In<T, N>> gamma,
                         std::type_identity_t<In<T, N>> beta, std::type_identity_t<T> epsilon, Out<T, Batch, R, N> y,
                         std::type_identity_t<Out<T, Batch, R>> mean, std::type_identity_t<Out<T, Batch, R>> rstd) {
-  const std::size_t rows = static_cast<std::size_t>(x.batch) * R;
-  dev.parallel_chunks(rows, layer_norm_grain(rows), [&](std::size_t begin, std::size_t end) {
-    for (std::size_t r = begin; r < end; ++r) {
-      T* const mu = mean ? mean.data + r : nullptr;
-      T* const scale = rstd ? rstd.data + r : nullptr;
-      const T* const row = x.data + r * N;
+  const std::size_t all = static_cast<std::size_t>(x.batch) * R;
+  dev.parallel_chunks(all, layer_norm_grain(all), [&](std::size_t begin, std::size_t end) {
+    const std::size_t rows = end - begin;
+    const T* const from = x.data + begin * N;
+    T *const to = y.data + begin * N, *const mu = mean ? mean.data + begin : nullptr,
+             *const scale = rstd ? rstd.data + begin : nullptr;
 #if TENON_X86
-      if constexpr (std::is_same_v<T, float>)
-        if (takes_avx2<T>(dev)) {
-          avx2::layer_norm_row(row, N, gamma.data, beta.data, epsilon, y.data + r * N, mu, scale);
-          continue;
-        }
+    if constexpr (std::is_same_v<T, float>)
+      if (takes_avx2<T>(dev)) return avx2::layer_norm(from, rows, N, gamma.data, beta.data, epsilon, to, mu, scale);
 #endif
-      portable::layer_norm_row(row, N, gamma.data, beta.data, epsilon, y.data + r * N, mu, scale);
-    }
+    portable::layer_norm(from, rows, N, gamma.data, beta.data, epsilon, to, mu, scale);
   });
 }
 
