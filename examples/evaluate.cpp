@@ -227,6 +227,7 @@ int evaluate(int argc, char** argv) {
   ImageSet set;
   if (images.empty()) {
     choice = program::choose_data(options.text("--data"));
+    options.require_no_data_written({"--predictions", "--json", "--report"}, choice.folder);
     set = load_image_part(choice.folder, "t10k", program::classes, inflate_if_gz);
   } else {
     choice.name = file_name(images);

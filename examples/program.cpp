@@ -289,14 +289,20 @@ std::string Options::name(std::string_view flag) const {
 
 void Options::require_separate_files(std::initializer_list<const char*> written,
                                      std::initializer_list<const char*> read) const {
-  const auto require = [&](const char* flag, const char* other) {
-    if (!text(flag).empty() && !text(other).empty() && tenon::same_file(text(flag), text(other)))
-      refuse(flag, "to be another file than " + name(other));
-  };
   for (auto flag = written.begin(); flag != written.end(); ++flag) {
-    for (auto other = flag + 1; other != written.end(); ++other) require(*flag, *other);
-    for (const char* other : read) require(*flag, other);
+    for (auto other = flag + 1; other != written.end(); ++other) require_not(*flag, text(*other), name(*other));
+    for (const char* other : read) require_not(*flag, text(other), name(other));
   }
+}
+
+void Options::require_no_data_written(std::initializer_list<const char*> written, const std::string& folder) const {
+  for (const std::string& file : tenon::image_files(folder))
+    for (const char* flag : written) require_not(flag, file, "those of the data");
+}
+
+void Options::require_not(const char* flag, const std::string& file, const std::string& what) const {
+  if (!text(flag).empty() && !file.empty() && tenon::same_file(text(flag), file))
+    refuse(flag, "to be another file than " + what);
 }
 
 void Options::refuse(std::string_view flag, std::string_view expected) const {

@@ -105,11 +105,15 @@ class Options {
   /// `read`. No value names no file.
   void require_separate_files(std::initializer_list<const char*> written,
                               std::initializer_list<const char*> read) const;
+  /// The same for the files of a folder of images.
+  void require_no_data_written(std::initializer_list<const char*> written, const std::string& folder) const;
 
   /// For values that only the program can judge: "expected --augment EXPECTED, got "VALUE"".
   [[noreturn]] void refuse(std::string_view flag, std::string_view expected) const;
 
  private:
+  void require_not(const char* flag, const std::string& file, const std::string& what) const;
+
   struct Option;
   const Option& find(std::string_view flag) const;
 

@@ -46,6 +46,7 @@ Options options_of_train() {
   o.add("--lr", "RATE", "", "Learning rate (0.001; sgd 0.05)");
   o.add("--schedule", "constant|step|cosine|onecycle", "cosine",
         "Learning rate over the steps; step: a tenth after each third");
+  o.add("--clip-norm", "NORM", "0", "Largest norm of a step's gradient, which is scaled down to it; 0: any");
   o.add("--seed", "N", "1", "Of weights, order, dropout and augmentation");
   o.add("--threads", "N", "0", "Threads; 0: all that this process may use");
   o.add("--device", "auto|cpu|cuda", "auto", "Where to compute");
@@ -66,12 +67,12 @@ Options options_of_train() {
 /// What fixes the course of a training, together with the data. It stands in checkpoints under the flags' names.
 struct Course {
   std::string model, optimizer, schedule, augment, precision;
-  double lr = 0;
+  double lr = 0, clip_norm = 0;
   int epochs = 0, batch = 0;
   std::uint64_t seed = 0, limit = 0;
 
-  static constexpr const char* flags[] = {"--model", "--optimizer", "--lr",    "--schedule", "--epochs",
-                                          "--batch", "--seed",      "--limit", "--augment",  "--precision"};
+  static constexpr const char* flags[] = {"--model", "--optimizer", "--lr",      "--schedule",  "--epochs",   "--batch",
+                                          "--seed",  "--limit",     "--augment", "--precision", "--clip-norm"};
 
   explicit Course(const Options& o)
       : model(o.one_of("--model", {"mlp", "lenet", "cnn", "resnet"})),
@@ -82,10 +83,12 @@ struct Course {
         lr(!o.text("--lr").empty() ? o.positive("--lr")
            : optimizer == "sgd"    ? 0.05
                                    : 1e-3),
+        clip_norm(o.number("--clip-norm")),
         epochs(static_cast<int>(o.whole("--epochs", 1))),
         batch(static_cast<int>(o.whole("--batch", 1))),
         seed(static_cast<std::uint64_t>(o.whole("--seed", 0, INT64_MAX))),
         limit(static_cast<std::uint64_t>(o.whole("--limit", 0))) {
+    if (clip_norm < 0) o.refuse("--clip-norm", "to be a number, 0 or above");
     if (augment != "none" && augment != "shift" && augment != "flip" && augment != "shift,flip")
       o.refuse("--augment", "to be none, shift, flip or both as shift,flip");
     if (flips() && o.text("--data") == "mnist")
@@ -105,7 +108,8 @@ struct Course {
                                   std::to_string(seed),
                                   std::to_string(limit),
                                   augment,
-                                  precision};
+                                  precision,
+                                  program::decimal(clip_norm)};
     Metadata m;
     for (std::size_t i = 0; i < std::size(flags); ++i) m[key(flags[i])] = values[i];
     return m;
@@ -307,6 +311,7 @@ int train(int argc, char** argv) {
     unpack(options.text("--unpack"), load_image_folder(choice.folder, program::classes, inflate_if_gz));
     return 0;
   }
+  options.require_no_data_written({"--out", "--checkpoint", "--metrics"}, choice.folder);
   const FileLock out_file(out), checkpoint_file(checkpoint);  // a second writer is told before any work is done
   Metrics metrics(options.text("--metrics"));
 
@@ -346,7 +351,7 @@ int train(int argc, char** argv) {
                               .capacity = capacity,
                               .optimizer = course.make_optimizer(),
                               .schedule = course.make_schedule(static_cast<std::int64_t>(steps)),
-                              .trainer = {0, steps_a_launch(every)}},
+                              .trainer = {course.clip_norm, steps_a_launch(every)}},
                              choice_of_device);
   Progress& progress = training->progress();
 
@@ -387,7 +392,10 @@ int train(int argc, char** argv) {
   program::stop_if_asked();
 
   const program::Patience patience;  // from here on there is something to save
-  const auto save_checkpoint = [&] { training->save_checkpoint(checkpoint_file, metadata); };
+  const auto save_checkpoint = [&] {
+    training->settle();
+    training->save_checkpoint(checkpoint_file, metadata);
+  };
   // What is saved is where the training stands, so that nothing is lost.
   const auto interrupt = [&] {
     save_checkpoint();
@@ -413,49 +421,49 @@ int train(int argc, char** argv) {
                            "; nothing was saved after it");
   };
   bool noted = false;
-  while (progress.epoch < static_cast<std::uint32_t>(course.epochs)) {
-    if (progress.position == 0) progress.sums = {};
-    const std::string title = "epoch " + std::to_string(progress.epoch + 1) + "/" + std::to_string(course.epochs);
-    bar.begin(title, progress.position, data.size());
-    Progress last = progress;  // of the last step
-    const auto on_step = [&](const LossSums&) {
-      last = progress;
-      bar.at(progress.position, progress.sums.loss(), progress.sums.accuracy());
-      if (every > 0 && progress.step % every == 0) save_checkpoint();
-      return go_on();
-    };
-    try {
+  try {
+    while (progress.epoch < static_cast<std::uint32_t>(course.epochs)) {
+      if (progress.position == 0) progress.sums = {};
+      const std::string title = "epoch " + std::to_string(progress.epoch + 1) + "/" + std::to_string(course.epochs);
+      bar.begin(title, progress.position, data.size());
+      Progress last = progress;  // of the last step
+      const auto on_step = [&](const LossSums&) {
+        last = progress;
+        bar.at(progress.position, progress.sums.loss(), progress.sums.accuracy());
+        if (every > 0 && progress.step % every == 0) save_checkpoint();
+        return go_on();
+      };
       if (!training->epoch(data, on_step)) interrupt();
-    } catch (const NonFinite& e) {
-      bar.clear();
-      std::string saved = out + " holds the weights before it";
-      try {
-        training->save_model(out_file, model_metadata);
-      } catch (const Error& why) {
-        saved = "they were not saved: " + std::string(why.what());
+      const double seconds = bar.seconds(), rate = bar.images_per_second(last.position);
+      if (!noted && training->skipped() > 0) {
+        noted = true;
+        bar.say("note    the last " + with_s(training->skipped(), "image") +
+                " of each epoch is left out, because BatchNorm needs more than one value a channel");
       }
-      throw program::Failure(std::string(e.what()) + "; " + saved);
-    }
-    const double seconds = bar.seconds(), rate = bar.images_per_second(last.position);
-    if (!noted && training->skipped() > 0) {
-      noted = true;
-      bar.say("note    the last " + with_s(training->skipped(), "image") +
-              " of each epoch is left out, because BatchNorm needs more than one value a channel");
-    }
 
-    tested = training->evaluate(test, each_batch);
-    if (!go_on()) {
-      progress = last;  // the epoch's end, with its evaluation, is still to come
-      interrupt();
+      tested = training->evaluate(test, each_batch);
+      if (!go_on()) {
+        progress = last;  // the epoch's end, with its evaluation, is still to come
+        interrupt();
+      }
+      require_finite_loss();
+      char speed[64];
+      std::snprintf(speed, sizeof speed, "  %.0f images/s  %.1f s", rate, seconds);
+      bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " +
+              four_digits(progress.sums.accuracy()) + "  test accuracy " + four_digits(tested.accuracy()) + speed);
+      const std::int64_t last_step = progress.step > 0 ? static_cast<std::int64_t>(progress.step) - 1 : 0;
+      metrics.add(progress, tested, training->optimizer().lr * training->schedule().at(last_step), rate, bar.seconds());
+      if (every == 0 || progress.epoch == static_cast<std::uint32_t>(course.epochs)) save_checkpoint();
     }
-    require_finite_loss();
-    char speed[64];
-    std::snprintf(speed, sizeof speed, "  %.0f images/s  %.1f s", rate, seconds);
-    bar.say(title + "  loss " + four_digits(progress.sums.loss()) + "  accuracy " +
-            four_digits(progress.sums.accuracy()) + "  test accuracy " + four_digits(tested.accuracy()) + speed);
-    const std::int64_t last_step = progress.step > 0 ? static_cast<std::int64_t>(progress.step) - 1 : 0;
-    metrics.add(progress, tested, training->optimizer().lr * training->schedule().at(last_step), rate, bar.seconds());
-    if (every == 0 || progress.epoch == static_cast<std::uint32_t>(course.epochs)) save_checkpoint();
+  } catch (const NonFinite& e) {
+    bar.clear();
+    std::string saved = out + " holds the weights before it";
+    try {
+      training->save_model(out_file, model_metadata);
+    } catch (const Error& why) {
+      saved = "they were not saved: " + std::string(why.what());
+    }
+    throw program::Failure(std::string(e.what()) + "; " + saved);
   }
   if (tested.count == 0) {  // resumed at the end
     tested = training->evaluate(test, each_batch);

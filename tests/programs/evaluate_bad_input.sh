@@ -23,6 +23,7 @@ no 2 '\[usage\] expected --device .*, got "gpu"$' m --data data --device gpu
 no 1 '\[device\] expected a build with CUDA .*use --device cpu, or build with cmake --preset cuda$' m --data data --device cuda
 no 2 '\[usage\] expected --images with --labels, got none$' m --labels $labels
 no 2 '\[usage\] expected --labels for a --report, got none$' m --images $images --report r.html
+no 2 '\[usage\] expected --json to be another file than those of the data, got "data/t10k-images-idx3-ubyte"$' m --data data --json data/t10k-images-idx3-ubyte
 no 2 '\[usage\] expected --model to be mlp, lenet, cnn or resnet, got "vgg"$' m --data data --model vgg
 no 2 '\[usage\] expected --model mlp as in the file, got "cnn" \(m\)$' m --data data --model cnn
 TENON_MODEL=cnn no 2 '\[usage\] expected --model \(TENON_MODEL\) mlp as in the file, got "cnn" \(m\)$' m --data data

@@ -32,6 +32,9 @@ damaged gz_more '\[inflate_gz\] expected nothing after the end of the gzip data,
 damaged gz_bad '\[inflate_gz\] expected a gzip file, got a damaged one ' <<<'gzip $images; printf "\377\377\377\377" | dd of=$images.gz bs=1 seek=2000 conv=notrunc status=none'
 expect 1 '\[find_dataset\] expected fashion-mnist, mnist or a folder .*\(nowhere\)$' "${mlp[@]}" --data nowhere
 expect 1 '\[find_dataset\] ' "${mlp[@]}" --data "data/$labels"
+for flag in --out --checkpoint --metrics; do
+  expect 2 "\[usage\] expected $flag to be another file than those of the data, got \"\./data/$labels\"$" "${mlp[@]}" --data data $flag "./data/$labels"
+done
 
 # The two words are told how to be fetched; ./mnist is a folder.
 HOME=$work expect 1 '\[find_dataset\] expected the four IDX files of mnist in one of .*; fetch it with: [a-z/-]*fetch-data mnist' "${mlp[@]}" --data mnist
@@ -153,6 +156,13 @@ for course in "sgd 1e12" "adam 1e12" "sgd 1e38" "adam 1e38" "sgd 1e300" "adam 1e
   # After 1e12 they may be good for the last training batch, and yet so large that the outputs of others are not finite.
   [[ ! -x $evaluate || $course == *1e12 ]] || succeed "$evaluate" model.safetensors --data data
 done
+
+# --- nor does a checkpoint hold weights that no batch has been through since an update of such size
+rm -f model*
+expect 1 '\[train\] expected a finite output, got NaN or infinity in step 1, first in layer [0-9]+ \([A-Za-z0-9]+\): .*; model.safetensors holds the weights before it$' \
+  "${mlp[@]}" --data data --batch 20 --lr 1e37 --checkpoint-every 1
+[ ! -e model.safetensors.checkpoint ] || fail "a checkpoint of weights that are of no use"
+succeed "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e12 --clip-norm 1e-13  # as the error advises
 
 # --- the last step diverges: its weights are finite, what they make of the test images is not, and nothing is replaced
 diverges=("${mlp[@]}" --data data --batch 200 --lr 1e30)

@@ -21,6 +21,7 @@ expect 2 '\[usage\] expected --lr to be a finite number, got "1e999"$' "$train" 
 expect 2 '\[usage\] expected --model to be mlp, lenet, cnn or resnet, got "vgg"$' "$train" --model vgg
 expect 2 '\[usage\] expected --epochs to be a whole number .*, got "1.5"$' "$train" --epochs 1.5
 expect 2 '\[usage\] expected --epochs to be a whole number .*, got "99999999999999999999"$' "$train" --epochs 99999999999999999999
+expect 2 '\[usage\] expected --clip-norm to be a number, 0 or above, got "-0.5"$' "$train" --clip-norm -0.5
 expect 2 '\[usage\] expected --seed to be a whole number .*, got "-1"$' "$train" --seed -1
 expect 2 '\[usage\] expected --augment to be none, shift, flip or both as shift,flip, got "turn"$' "$train" --augment turn
 expect 2 '\[usage\] expected --augment to be none or shift for mnist, .*, got "shift,flip"$' "$train" --data mnist --augment shift,flip

@@ -45,7 +45,7 @@ grep -q '^epoch' "$out" && fail "trained on after the end"
 same first model.safetensors
 
 # --- what was given as well must agree; what comes from elsewhere is free
-for flag in "--lr 0.002" "--epochs 3" "--model cnn" "--batch 65" "--seed 2" "--limit 100" "--augment flip" "--optimizer adamw" "--schedule constant"; do
+for flag in "--lr 0.002" "--epochs 3" "--model cnn" "--batch 65" "--seed 2" "--limit 100" "--augment flip" "--optimizer adamw" "--schedule constant" "--clip-norm 1"; do
   expect 2 "\[usage\] expected ${flag% *} [^ ]+ as in the checkpoint, got ${flag#* } \(model.safetensors.checkpoint\)$" "$train" --data data --resume auto $flag
 done
 expect 2 '\[usage\] expected --lr 0.001 as in the checkpoint, got 0.05 ' "$train" --data data --resume auto --lr 5e-2

@@ -211,6 +211,47 @@ TEST_CASE("trainer: an update that would overflow is taken back, and one that ru
   refuses(Sgd{1e37}, 3, "loss");
 }
 
+TEST_CASE("trainer: with an update that ruined the weights goes all that its step changed") {
+  const ImageSet set = quarters(64);
+  const ImageData data(set);
+  for (const bool asked : {false, true}) {  // whether the weights are good before they are saved
+    Made<Net> model(Seed{5}, 16, device<Device>());
+    Trainer trainer(model, Sgd{1e-3}, CrossEntropy{}, {}, {0, 1});
+    std::vector<unsigned char> good;
+    std::vector<long long> counters;
+    Progress before;
+    int steps = 0;
+    const auto third_is_large = [&](const LossSums&) {
+      if (++steps == 2) {
+        good = bits(model);
+        counters = model.counters();
+        before = trainer.progress();
+        trainer.optimizer().lr = 1e37;
+      } else if (asked) {
+        trainer.settle();
+      }
+      return true;
+    };
+    try {
+      trainer.epoch(data, third_is_large);
+      FAIL("expected NonFinite");
+    } catch (const NonFinite& e) {
+      CHECK(e.step == (asked ? 3 : 4));
+      CHECK_THAT(e.what(), StartsWith(asked ? "[train] expected a finite output" : "[train] expected a finite loss"));
+    }
+    CHECK(steps == 3);
+    CHECK(bits(model) == good);
+    CHECK(model.counters() == counters);
+    CHECK(trainer.progress().step == 2);
+    CHECK(trainer.progress().position == before.position);
+    CHECK(trainer.progress().sums.loss_sum == before.sums.loss_sum);
+    trainer.optimizer().lr = 1e-3;
+    CHECK(trainer.epoch(data, [](const LossSums&) { return true; }));
+    CHECK(trainer.progress().step == 4);
+    trainer.settle();
+  }
+}
+
 TEST_CASE("trainer: a last batch of one sample is left out where BatchNorm needs two") {
   using Flat = Sequential<Input<1, 8, 8>, Flatten, Linear<6>, BatchNorm<>, ReLU, Linear<4>>;
   const ImageSet set = quarters(17);

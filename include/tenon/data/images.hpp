@@ -95,15 +95,17 @@ inline std::string idx_file(const std::string& folder, const std::string& stem, 
   return instead;
 }
 
-inline bool has_idx_files(const std::string& folder) {
-  for (const char* part : {"train", "t10k"})
-    if (path_kind(idx_file(folder, std::string(part) + "-images", 3)) != PathKind::file ||
-        path_kind(idx_file(folder, std::string(part) + "-labels", 1)) != PathKind::file)
-      return false;
-  return true;
-}
-
 }  // namespace detail
+
+/// The files of a folder that load_image_folder reads: four, if they are all there.
+inline std::vector<std::string> image_files(const std::string& folder) {
+  std::vector<std::string> files;
+  for (const std::string part : {"train", "t10k"})
+    for (const auto& [kind, dimensions] : {std::pair<const char*, int>{"-images", 3}, {"-labels", 1}})
+      if (const std::string file = detail::idx_file(folder, part + kind, dimensions); path_kind(file) == PathKind::file)
+        files.push_back(file);
+  return files;
+}
 
 /// One part, "train" or "t10k", of a folder as load_image_folder reads it.
 inline ImageSet load_image_part(const std::string& folder, const std::string& part, int classes,
@@ -152,7 +154,7 @@ inline std::string find_dataset(const std::string& name) {
                                    cache.empty() ? cache : cache + "/tenon", std::string("/usr/share/datasets")}) {
     if (place.empty()) continue;
     const std::string folder = place + "/" + name;
-    if (detail::has_idx_files(folder)) return folder;
+    if (image_files(folder).size() == 4) return folder;
     tried.append(tried.empty() ? "" : ", ").append(folder);
   }
   std::string advice = "; fetch it with: ";

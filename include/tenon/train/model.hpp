@@ -241,6 +241,9 @@ class Model {
   void save_states_in(Recorder& recorder) {
     if (states_.size() > 0) keep_states(device_, recorder, states_.data(), saved_states_.data(), states_.size());
   }
+  /// What was saved last, for those who take back more than one step.
+  Span<T> saved_states() { return saved_states_.span(); }
+  std::vector<long long>& saved_counters() { return saved_counters_; }
   /// All but the counters, which a recorded step does not raise.
   void restore_recorded_states() { copy(device_, saved_states_.data(), states_.data(), states_.size()); }
   void restore_states() {

@@ -65,6 +65,7 @@ class AnySession {
   virtual AnyOptimizer& optimizer() = 0;  // its rate may be changed
   virtual const Schedule& schedule() const = 0;
   virtual std::uint64_t skipped() const = 0;  // samples of each epoch's end
+  virtual void settle() = 0;                  // before a checkpoint between two steps
 
   /// What the network has, by name, and where each of its parameters stands in parameters().
   virtual const std::vector<plan::Tensor>& tensors() const = 0;

@@ -44,6 +44,7 @@ class SessionOf final : public Session<Net> {
   AnyOptimizer& optimizer() override { return trainer_.optimizer(); }
   const Schedule& schedule() const override { return trainer_.schedule(); }
   std::uint64_t skipped() const override { return trainer_.skipped(); }
+  void settle() override { trainer_.settle(); }
 
   const std::vector<plan::Tensor>& tensors() const override { return model_.tensors(); }
   std::vector<float> parameters() const override {

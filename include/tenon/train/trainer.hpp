@@ -91,6 +91,17 @@ class Trainer {
   /// Samples of the last batch of an epoch that were left out, because BatchNorm needs more than one value a channel.
   std::uint64_t skipped() const { return skipped_; }
 
+  /// To be called before weights are saved between two steps: where the last update was so large that no one knows yet
+  /// what it did, the last batch is put through the network again. Throws NonFinite, with that update taken back.
+  void settle() {
+    if (!backed_up_) return;
+    const std::string layer = model_.first_non_finite(batch_);
+    if (layer.empty()) return;
+    const std::uint64_t step = progress_.step;
+    take_back();
+    throw NonFinite("output", step, layer);
+  }
+
   /// Forward, loss and backward for the batch in model().input(). Throws NonFinite, with the states as they were, and a
   /// large update before it taken back.
   LossSums backward(const Target* targets, int batch) {
@@ -109,6 +120,7 @@ class Trainer {
       throw Error("train",
                   "expected a batch of at least 2 samples, because BatchNorm over (B, C) needs more than one value a "
                   "channel, got 1");
+    batch_ = batch;
     model_.set_position(static_cast<std::uint32_t>(progress_.step), progress_.position);
     model_.save_states();
     const LossSums sums = model_.backward(loss_, targets, batch);
@@ -116,10 +128,7 @@ class Trainer {
       model_.restore_states();
       const std::string layer = model_.first_non_finite(batch);
       const std::uint64_t step = progress_.step + 1;
-      if (backed_up_) {
-        restore_backup();
-        --progress_.step;
-      }
+      if (backed_up_) take_back();
       throw NonFinite("loss", step, layer.empty() ? "the loss" : layer);
     }
     backed_up_ = false;
@@ -145,8 +154,7 @@ class Trainer {
     update_ranges(lr, scale);
     if (large && !all_finite(dev, Span<const T>{model_.parameters().data, model_.parameters().size})) {
       const std::string layer = model_.first_non_finite_parameter();
-      restore_backup();
-      model_.restore_states();
+      take_back();
       throw NonFinite("update", progress_.step + 1, layer.empty() ? "the weights" : layer);
     }
     ++progress_.step;
@@ -428,23 +436,30 @@ class Trainer {
     return 1;
   }();
 
-  // Weights and optimizer as they are before an update of unusual size. Allocated by the first of them, if there is one.
+  // All that a step of unusual size changes, as it was before. Allocated by the first of them, if there is one.
   void back_up() {
-    if (backup_.empty())
-      for (std::size_t i = 0; i <= state_.size(); ++i)
-        backup_.push_back(allocate<T>(model_.device(), model_.parameters().size));
-    exchange([](auto& dev, T* here, T* backup, std::size_t n) { copy(dev, here, backup, n); });
+    auto& dev = model_.device();
+    if (backup_.empty()) for_each_changed([&](Span<T> of) { backup_.push_back(allocate<T>(dev, of.size)); });
+    auto backup = backup_.begin();
+    for_each_changed([&](Span<T> of) { copy(dev, of.data, (backup++)->data(), of.size); });
+    backup_counters_ = model_.saved_counters();
+    backup_progress_ = progress_;
     backed_up_ = true;
   }
-  void restore_backup() {
-    exchange([](auto& dev, T* here, T* backup, std::size_t n) { copy(dev, backup, here, n); });
+  void take_back() {
+    auto& dev = model_.device();
+    auto backup = backup_.begin();
+    for_each_changed([&](Span<T> of) { copy(dev, (backup++)->data(), of.data, of.size); });
+    model_.saved_counters() = backup_counters_;
+    model_.restore_states();
+    progress_ = backup_progress_;
     backed_up_ = false;
   }
   template <class F>
-  void exchange(F f) {
-    const std::size_t n = model_.parameters().size;
-    f(model_.device(), model_.parameters().data, backup_[0].data(), n);
-    for (std::size_t s = 0; s < state_.size(); ++s) f(model_.device(), state_[s].data(), backup_[s + 1].data(), n);
+  void for_each_changed(F f) {
+    f(model_.parameters());
+    for (auto& s : state_) f(s.span());
+    f(model_.saved_states());
   }
 
   // Neighbours with the same decay are one range; the padding between them holds zeros and stays zero.
@@ -474,8 +489,11 @@ class Trainer {
   Memory<Target> targets_;
   const T* predicted_ = nullptr;           // where the outputs of a batch that is evaluated are,
   kernels::ForHost<Device, T> outputs_;    // and where the host sees them
-  std::vector<Memory<T>> state_, backup_;  // the optimizer's; parameters and the optimizer's
-  bool backed_up_ = false;                 // the last update was large, and no loss has been seen since
+  std::vector<Memory<T>> state_, backup_;  // the optimizer's; all that a step changes
+  std::vector<long long> backup_counters_;
+  Progress backup_progress_;
+  bool backed_up_ = false;  // the last update was large, and no loss has been seen since
+  int batch_ = 1;           // samples of the last step
   std::vector<Range> ranges_;
   Progress progress_;
   std::uint64_t skipped_ = 0;
