@@ -2,18 +2,30 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <type_traits>
+
 #include "tenon/layers/layer.hpp"
 
 namespace tenon {
 
+namespace detail {
+
+struct WindowOption {};
+
+/// What a layer with a window takes; a convolution takes Groups, too.
+template <class O>
+inline constexpr bool is_window_option = std::is_base_of_v<WindowOption, O>;
+
+}  // namespace detail
+
 template <int H, int W = H>
-struct Kernel {};
+struct Kernel : detail::WindowOption {};
 template <int H, int W = H>
-struct Stride {};
+struct Stride : detail::WindowOption {};
 template <int H, int W = H>
-struct Padding {};
+struct Padding : detail::WindowOption {};
 template <int H, int W = H>
-struct Dilation {};
+struct Dilation : detail::WindowOption {};
 template <int G>
 struct Groups {};
 
@@ -51,18 +63,6 @@ constexpr void apply(Sliding& s, const Groups<G>*) {
   s.groups = G;
 }
 constexpr void apply(Sliding&, const void*) {}  // an option that has nothing to do with windows
-
-/// What a layer with a window takes; a convolution takes Groups, too.
-template <class O>
-inline constexpr bool is_window_option = false;
-template <int H, int W>
-inline constexpr bool is_window_option<Kernel<H, W>> = true;
-template <int H, int W>
-inline constexpr bool is_window_option<Stride<H, W>> = true;
-template <int H, int W>
-inline constexpr bool is_window_option<Padding<H, W>> = true;
-template <int H, int W>
-inline constexpr bool is_window_option<Dilation<H, W>> = true;
 
 template <class O>
 inline constexpr bool is_groups = false;
