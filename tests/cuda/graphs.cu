@@ -1,12 +1,7 @@
-// What is launched as graphs: evaluation, prediction and the steps of an epoch have the bits of plain launches, and
-// nothing is allocated once they are recorded.
+// What is launched as graphs: evaluation, prediction and the steps of an epoch have the bits of plain launches.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
 #include <tenon/tenon.hpp>
-
-#include <atomic>
-#include <cstdlib>
-#include <new>
 
 #include "cuda/support.hpp"
 #include "files.hpp"
@@ -14,28 +9,6 @@
 
 using namespace tenon;
 using namespace tenon::tests;
-
-#if TENON_SIMT
-// What C++ allocates in this program, by any thread; nvcc would compile it for the GPU, too. Not inlined, for GCC would take
-// new and free for a mismatch.
-#define NOT_INLINED __attribute__((noinline))
-static std::atomic<std::size_t> allocated{0};
-NOT_INLINED void* operator new(std::size_t n) {
-  ++allocated;
-  if (void* const p = std::malloc(n)) return p;
-  throw std::bad_alloc();
-}
-NOT_INLINED void operator delete(void* p) noexcept { std::free(p); }
-NOT_INLINED void operator delete(void* p, std::size_t) noexcept { std::free(p); }
-NOT_INLINED void* operator new(std::size_t n, std::align_val_t alignment) {
-  ++allocated;
-  const std::size_t a = static_cast<std::size_t>(alignment);
-  if (void* const p = std::aligned_alloc(a, (n + a - 1) / a * a)) return p;
-  throw std::bad_alloc();
-}
-NOT_INLINED void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-NOT_INLINED void operator delete(void* p, std::size_t, std::align_val_t) noexcept { std::free(p); }
-#endif
 
 namespace {
 
@@ -202,45 +175,6 @@ TEST_CASE("cuda: weights are there when they are loaded, for predictors with str
     for (std::size_t i = 0; i < want.size(); ++i) CHECK(got[i] == Approx(want[i]).margin(1e-5));
   }
   simt::options() = before;
-}
-#endif
-
-#if TENON_SIMT
-TEST_CASE("cuda: nothing is allocated once a training is prepared, whatever data of that size it is given") {
-  const ImageSet set = quarters(107), same_size = quarters(107), test = quarters(40), odd = quarters(45);
-  OnGpu model(Seed{5}, 16, cuda());
-  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(60), {1.0, 4});
-  const ImageData data(set, {0.5, 0.25, true, true}), others(same_size, {0.4, 0.2}), tests(test, {0.5, 0.25});
-  trainer.prepare(data);
-  trainer.prepare(others);
-  trainer.prepare(tests);
-  trainer.prepare(data);
-  const simt::Counters before = simt::counters();
-  [[maybe_unused]] const std::size_t host = allocated;
-  int losses = 0;
-  // Its lengths fall otherwise into each epoch: 4 2 + 1, 1 4 1 + 1, 2 4 + 1, 3 3 + 1.
-  for (const ImageData* d : {&data, &others, &data, &others}) {
-    trainer.epoch(*d, [&](const LossSums&) { return ++losses > 0; });
-    trainer.evaluate(tests);
-    trainer.evaluate(*d, [&](std::uint64_t, const auto&) { return ++losses > 0; });
-  }
-  trainer.optimizer().lr /= 2;
-  trainer.epoch(data);
-#if !SIMT_TRACED  // the tracer allocates as well
-  CHECK(allocated == host);
-#endif
-  CHECK(simt::counters().allocations == before.allocations);
-  CHECK(simt::counters().host_allocations == before.host_allocations);
-  CHECK(simt::counters().graphs == before.graphs);
-  CHECK(before.graphs > 0);
-  CHECK(trainer.progress().epoch == 5);
-
-  // Another tail is another graph; another optimizer is another training.
-  trainer.evaluate(ImageData(odd, {0.5, 0.25}));
-  CHECK(simt::counters().graphs == before.graphs + 1);
-  trainer.optimizer().weight_decay = 0.5;
-  trainer.epoch(data);
-  CHECK(simt::counters().graphs > before.graphs + 1);
 }
 #endif
 
