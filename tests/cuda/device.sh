@@ -39,6 +39,10 @@ done <<'END'
 TENON_SIMT_DRIVER=0|expected NVIDIA's driver, got none: start the container with --gpus all
 TENON_SIMT_DRIVER=12080|expected a driver for CUDA 13\.0 or newer, got one for CUDA 12\.8: update NVIDIA's driver
 TENON_SIMT_DEVICES=0|expected an NVIDIA GPU, got none: start the container with --gpus all
+TENON_SIMT_DEVICE_ERROR=802|expected an NVIDIA GPU that works, got "system not yet initialized": start NVIDIA's fabric manager .*
+TENON_SIMT_DEVICE_ERROR=803|expected an NVIDIA GPU that works, got ".*driver combination": restart the machine.*
+TENON_SIMT_DEVICE_ERROR=46|expected an NVIDIA GPU that works, got ".* busy or unavailable": see which process .*
+TENON_SIMT_DEVICE_ERROR=214|expected an NVIDIA GPU that works, got "uncorrectable ECC error encountered": look at nvidia-smi and dmesg.*
 TENON_SIMT_CAPABILITY=80|expected code for sm_80 \(emulated by tests/simt\), got code for sm_90: configure with -DCMAKE_CUDA_ARCHITECTURES=80 .*
 TENON_SIMT_CAPABILITY=75|expected a GPU of compute capability 8\.0 or newer, got emulated by tests/simt of 7\.5: use --device cpu
 END

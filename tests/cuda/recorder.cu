@@ -84,7 +84,14 @@ TEST_CASE("cuda: recorded steps stop before anything is lost") {
 TEST_CASE("cuda: what was not recorded cannot be replayed, and a recording that fails leaves the stream usable") {
   kernels::CudaRecorder r;
   CHECK_THROWS_WITH(replay(cuda(), r, 5, 2), "[cuda] expected steps that were recorded, got 2 of 5 samples");
-  CHECK_THROWS_AS(record(cuda(), r, 5, 1, [&] { throw Error("test", "no"); }), Error);
+  for (const int measured : {0, 1}) {  // before it is recorded, and while it is
+    int calls = 0;
+    const auto body = [&] {
+      if (++calls > measured) throw Error("test", "no");
+    };
+    CHECK_THROWS_WITH(record(cuda(), r, 5, 1, body), "[test] no");
+    CHECK(calls == measured + 1);
+  }
   CHECK(cuda().state().cursor == nullptr);
   CHECK(r.graphs.empty());
   OnDevice<float> x(std::vector<float>{1, 2});

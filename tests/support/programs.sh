@@ -1,9 +1,12 @@
-# Sourced by the tests of the programs, after `set -- BIN`: the folder of the binaries, a folder to work in, small data.
+# Sourced by the tests of the programs, BIN [DEVICE]: the folder of the binaries, a folder to work in, small data; every
+# program runs on DEVICE that is not told otherwise.
 # SPDX-License-Identifier: MIT
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 trap 'echo "FAILED: $0:$LINENO: $BASH_COMMAND"' ERR
 bin=$(cd "$1" && pwd)
 unset "${!TENON_@}" NO_COLOR
+device=${2:-cpu}
+if [ "$device" != cpu ]; then export TENON_DEVICE=$device TENON_SIMT_QUIET=1; fi
 train=$bin/tenon-train
 evaluate=$bin/tenon-evaluate
 [ -x "$train" ] || fail "no $train"

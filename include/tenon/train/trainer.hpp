@@ -332,10 +332,12 @@ class Trainer {
   void prepare_steps(std::uint64_t n) requires can_record_steps {
     static_assert(std::is_trivially_copyable_v<Optimizer>,
                   "tenon::Trainer: an optimizer is a trivially copyable value");
-    Optimizer o = optimizer_;
-    o.lr = 0;  // the rates of the steps are told apart from the recording
-    std::array<unsigned char, sizeof o> bytes;
-    std::memcpy(bytes.data(), &o, sizeof o);
+    std::array<unsigned char, sizeof(Optimizer)> bytes;
+    std::memcpy(bytes.data(), &optimizer_, sizeof optimizer_);
+    const auto rate =
+        reinterpret_cast<const unsigned char*>(&optimizer_.lr) - reinterpret_cast<const unsigned char*>(&optimizer_);
+    std::fill_n(bytes.data() + rate, sizeof optimizer_.lr,
+                0);  // the rates of the steps are told apart from the recording
     if (bytes != recorded_for_) recorder_.graphs.clear();
     recorded_for_ = bytes;
     for_each_batch_size(n, [&](int batch, std::uint64_t batches) {

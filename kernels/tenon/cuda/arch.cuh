@@ -25,9 +25,11 @@ namespace tenon::kernels::cuda {
 inline constexpr unsigned warp_size = 32;
 inline constexpr unsigned all_lanes = 0xffffffffu;
 
-/// The struct in the block's shared memory: launched with sizeof(S) bytes.
+/// The struct in the block's shared memory: launched with sizeof(S) bytes. The least that a block may have on any GPU from
+/// sm_80 on is 99 KiB (sm_86, sm_89).
 template <class S>
 __device__ __forceinline__ S& shared_memory() {
+  static_assert(sizeof(S) <= 99 * 1024, "tenon::shared_memory: more than a block may have on sm_86 and sm_89");
 #if TENON_SIMT
   return simt::shared<S>();
 #else

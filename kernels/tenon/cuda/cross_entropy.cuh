@@ -88,8 +88,8 @@ __device__ __forceinline__ double weights_of_batch(const std::int32_t* labels, i
 }
 
 template <unsigned Threads, int C, class W>
-__global__ void cross_entropy_divisor(const std::int32_t* labels, int batch, const __grid_constant__ W weights,
-                                      double* divisor) {
+__global__ void __launch_bounds__(Threads)
+    cross_entropy_divisor(const std::int32_t* labels, int batch, const __grid_constant__ W weights, double* divisor) {
   const double sum = weights_of_batch<C>(labels, batch, weights, shared_memory<LossShared>());
   if (threadIdx.x == 0) *divisor = sum;
 }

@@ -90,13 +90,13 @@ struct Cublas {
   explicit Cublas(const CudaState& s) : problem(load_cublas(calls)) {
     if (!problem.empty()) return;
     // NVIDIA's advice. With a workspace of its own, cuBLAS would allocate one for every recorded graph.
-    const std::size_t bytes = (s.capability >= 90 ? std::size_t{32} : std::size_t{4}) << 20;
+    const std::size_t mebibytes = s.capability >= 90 ? 32 : 4, bytes = mebibytes << 20;
     if (succeeded(calls.create(&handle), "cublasCreate") &&
         succeeded(calls.set_stream(handle, s.stream), "cublasSetStream") &&
         succeeded(calls.set_math_mode(handle, CUBLAS_DEFAULT_MATH), "cublasSetMathMode")) {
       if (const cudaError_t e = cudaMalloc(&workspace, bytes); e != cudaSuccess) {
         static_cast<void>(cudaGetLastError());
-        problem = std::string("expected 32 MiB for cuBLAS, got \"") + cudaGetErrorString(e) + '"';
+        problem = "expected " + std::to_string(mebibytes) + " MiB for cuBLAS, got \"" + cudaGetErrorString(e) + '"';
       } else {
         succeeded(calls.set_workspace(handle, workspace, bytes),
                   "cublasSetWorkspace");  // after the stream, which unsets it

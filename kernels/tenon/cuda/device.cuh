@@ -30,6 +30,7 @@ struct CudaState {
   int capability = 0;  // 10 * major + minor
   int multiprocessors = 0;
   std::size_t shared_limit = 0;  // bytes of shared memory that a block may ask for
+  bool reads_pageable = false;   // the GPU may read ordinary host memory by itself, and so after a copy has returned
   cudaStream_t stream = nullptr;
   const char* last_kernel = "none";
 
@@ -92,21 +93,32 @@ inline std::string no_code_text(int ordinal) {
          ": configure with -DCMAKE_CUDA_ARCHITECTURES=" + sm + " (nvcc -arch=sm_" + sm + ") and build again";
 }
 
-/// Why a call of CUDA's failed. Errors of kernels come late, so the last one launched is named.
-inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel) {
+/// A line of the library's; as the default of an argument, that of the call.
+struct Line {
+  const char* file;
+  int number;
+  std::string text() const {
+    const std::string path(file);
+    return path.substr(path.rfind('/') + 1) + ":" + std::to_string(number);
+  }
+};
+
+/// Why a call of CUDA's failed, and in which line. Errors of kernels come late, so the last one launched is named.
+inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel, const Line& line) {
   std::string text = std::string("expected ") + call + " to succeed, got \"" + cudaGetErrorString(e) + "\"";
   if (e == cudaErrorMemoryAllocation)
     text += ": take a smaller batch, or free the GPU's memory (nvidia-smi shows who holds it)";
   else if (last_kernel)
     text += std::string(" after kernel ") + last_kernel;
   if (is_no_code(e)) text += ": compile its unit for this GPU's architecture (tenon-doctor names it)";
-  return Error("cuda", text);
+  return Error("cuda", text, line.text());
 }
 
-inline void check(cudaError_t e, const char* call, const char* last_kernel = nullptr) {
+inline void check(cudaError_t e, const char* call, const char* last_kernel = nullptr,
+                  Line line = {__builtin_FILE(), __builtin_LINE()}) {
   if (e == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
-  throw cuda_error(call, e, last_kernel);
+  throw cuda_error(call, e, last_kernel, line);
 }
 
 inline std::string driver_version_text(int v) { return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10); }
@@ -127,7 +139,13 @@ inline std::string no_device_text(cudaError_t e) {
   if (e == cudaErrorNoDevice || e == cudaSuccess)
     return "expected an NVIDIA GPU, got none" +
            (container ? give : std::string(": look at nvidia-smi and at CUDA_VISIBLE_DEVICES"));
-  return std::string("expected an NVIDIA GPU that works, got \"") + cudaGetErrorString(e) + "\"" + give;
+  return std::string("expected an NVIDIA GPU that works, got \"") + cudaGetErrorString(e) + "\": " +
+         (e == cudaErrorSystemNotReady ? "start NVIDIA's fabric manager (systemctl status nvidia-fabricmanager)"
+          : e == cudaErrorSystemDriverMismatch
+              ? "restart the machine: its driver was updated, and the kernel has the one of before"
+          : e == cudaErrorDevicesUnavailable
+              ? "see which process has the GPU for itself (nvidia-smi -q -d COMPUTE), or use --device cpu"
+              : "look at nvidia-smi and dmesg, or use --device cpu");
 }
 
 }  // namespace detail
@@ -188,6 +206,10 @@ std::shared_ptr<CudaState> open_cuda(int ordinal) {
   s->capability = 10 * p.major + p.minor;
   s->multiprocessors = p.multiProcessorCount;
   s->shared_limit = p.sharedMemPerBlockOptin;
+  int reads_pageable = 0;
+  detail::check(cudaDeviceGetAttribute(&reads_pageable, cudaDevAttrPageableMemoryAccess, ordinal),
+                "cudaDeviceGetAttribute");
+  s->reads_pageable = reads_pageable != 0;
   detail::check(cudaStreamCreateWithFlags(&s->stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   s->tickets = static_cast<unsigned*>(cuda_allocate<>(cuda_tickets * sizeof(unsigned), ordinal));
   return s;
@@ -246,9 +268,11 @@ template <class T>
 void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
   if (n == 0 || dev.state().measuring) return;
   const OnGpu on(dev);
-  // Ordinary host memory is copied aside before the call returns (CUDA Runtime API, "API synchronization behavior").
+  // Ordinary host memory is copied aside before the call returns (CUDA Runtime API, "API synchronization behavior"), but
+  // perhaps not where the GPU can read it.
   detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, dev.state().stream),
                 "cudaMemcpyAsync to the GPU", dev.state().last_kernel);
+  if (dev.state().reads_pageable) wait(dev);
 }
 
 template <class T>

@@ -24,28 +24,53 @@ struct Block {
 
 namespace cuda {
 
-/// Runs `kernel` on the device's stream with `shared_bytes` of dynamic shared memory. `name` is for people.
+/// For people: of a kernel, and where it is launched. Made from the name alone.
+struct KernelName {
+  const char* text;
+  detail::Line line;
+  KernelName(const char* name, detail::Line launched = {__builtin_FILE(), __builtin_LINE()})
+      : text(name), line(launched) {}
+};
+
+/// Loads the kernel, which must not wait until a graph is recorded (drivers before CUDA 12.3 refuse it there), and sees
+/// whether as many threads can run it.
+template <class Kernel>
+void load(Kernel kernel, const KernelName& name, Block block) {
+  cudaFuncAttributes attributes{};
+  detail::check(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes", name.text, name.line);
+  if (const unsigned threads = block.x * block.y * block.z;
+      threads > static_cast<unsigned>(attributes.maxThreadsPerBlock))
+    throw Error("cuda",
+                std::string("expected at most ") + std::to_string(attributes.maxThreadsPerBlock) +
+                    " threads of kernel " + name.text + " in a block, got " + std::to_string(threads),
+                name.line.text());
+}
+
+/// Runs `kernel` on the device's stream with `shared_bytes` of dynamic shared memory. While scratch is measured it is only
+/// made ready.
 template <class... P, class... A>
-void launch(const Cuda& dev, const char* name, void (*kernel)(P...), Grid grid, Block block, std::size_t shared_bytes,
+void launch(const Cuda& dev, KernelName name, void (*kernel)(P...), Grid grid, Block block, std::size_t shared_bytes,
             A... arguments) {
   static_assert(sizeof...(P) == sizeof...(A), "tenon::launch: one argument for each of the kernel's");
   CudaState& s = dev.state();
-  if (s.measuring || grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
   const OnGpu on(dev);
+  if (s.measuring) return load(kernel, name, block);
   if (shared_bytes > 48 * 1024)
     detail::check(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
-        "cudaFuncSetAttribute", name);
+        "cudaFuncSetAttribute", name.text, name.line);
   cudaLaunchConfig_t config{};
   config.gridDim = dim3(grid.x, grid.y, grid.z);
   config.blockDim = dim3(block.x, block.y, block.z);
   config.dynamicSmemBytes = shared_bytes;
   config.stream = s.stream;
 #if TENON_SIMT
-  simt::name_next_launch(name);
+  simt::name_next_launch(name.text);
 #endif
-  s.last_kernel = name;
-  detail::check(cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...), "cudaLaunchKernelEx", name);
+  s.last_kernel = name.text;
+  detail::check(cudaLaunchKernelEx(&config, kernel, static_cast<P>(arguments)...), "cudaLaunchKernelEx", name.text,
+                name.line);
 }
 
 /// Blocks of `each` that cover n.

@@ -133,7 +133,8 @@ class LossDelivery {
 
 // f(y, target, part) adds to the part and gives the gradient.
 template <class T, class F>
-__global__ void loss_of_elements(const T* y, const T* target, T* dy, std::size_t n, bool wide, F f, LossEnd end) {
+__global__ void __launch_bounds__(1024)
+    loss_of_elements(const T* y, const T* target, T* dy, std::size_t n, bool wide, F f, LossEnd end) {
   constexpr int size = Wide<T>::size;
   LossPart part;
   const std::size_t all = static_cast<std::size_t>(gridDim.x) * blockDim.x * size;

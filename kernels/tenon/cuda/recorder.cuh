@@ -96,9 +96,11 @@ void measure_scratch(Cuda& dev, F&& f) {
   cuda::Scratch::reserve(s, s.scratch_most);
 }
 
-/// f() may take the scratch memory that is there, and no more. While it runs, kernels are told of `control`, if given.
+/// f() may take the scratch memory that is there once it was measured, and no more. While it is recorded, kernels are told
+/// of `control`, if given.
 template <class F>
 CudaGraph capture(Cuda& dev, F&& f, CudaControl* control = nullptr) {
+  measure_scratch(dev, f);
   const OnGpu on(dev);
   CudaState& s = dev.state();
   struct Recording {
@@ -124,7 +126,11 @@ CudaGraph capture(Cuda& dev, F&& f, CudaControl* control = nullptr) {
   const cudaError_t e = cudaGraphInstantiate(&exec, graph, 0);
   static_cast<void>(cudaGraphDestroy(graph));
   detail::check(e, "cudaGraphInstantiate", s.last_kernel);
-  return CudaGraph(exec, [](void* p) { static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(p))); });
+  CudaGraph made(exec, [](void* p) { static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(p))); });
+  // Now, and not when it is launched first, which would allocate then.
+  detail::check(cudaGraphUpload(exec, s.stream), "cudaGraphUpload");
+  wait(dev);
+  return made;
 }
 
 inline void replay(Cuda& dev, const CudaGraph& graph) {
@@ -136,7 +142,6 @@ inline void replay(Cuda& dev, const CudaGraph& graph) {
 
 template <class Body>
 void record(Cuda& dev, CudaRecorder& r, int batch, int steps, Body&& body) {
-  measure_scratch(dev, body);
   const auto all = [&] {
     for (int i = 0; i < steps; ++i) body();
   };

@@ -239,6 +239,8 @@ cudaError_t refuse_without_device(const char* call) {
   if (options().driver < CUDART_VERSION)
     return report(cudaErrorInsufficientDriver, std::string(call) + ": options say that the driver is too old");
   if (options().devices < 1) return report(cudaErrorNoDevice, std::string(call) + ": options say that there is none");
+  if (options().device_error != 0)
+    return report(static_cast<cudaError_t>(options().device_error), std::string(call) + ": options say so");
   return cudaSuccess;
 }
 cudaError_t check_number(const char* call, int device) {
@@ -411,7 +413,7 @@ cudaError_t copy(const char* call, void* to, const void* from, std::size_t size,
     return runtime().stuck;
   }
   return submit(stream, call, cudaGraphNodeTypeMemcpy, c, [&]() -> Run {
-    if (!pageable) return c;
+    if (!pageable || (b.where == Where::host && options().reads_pageable)) return c;
     // Read when it is asked for: such memory may change afterwards.
     auto bytes =
         std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + size);
@@ -554,6 +556,7 @@ Options& options() {
     from.multiprocessors = number("TENON_SIMT_SMS", 4);
     from.devices = number("TENON_SIMT_DEVICES", 1);
     from.driver = number("TENON_SIMT_DRIVER", from.driver);
+    from.device_error = number("TENON_SIMT_DEVICE_ERROR", 0);
     from.capability = number("TENON_SIMT_CAPABILITY", from.capability);
     return from;
   }();
@@ -724,6 +727,7 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = static_cast<int>(p.sharedMemPerMultiprocessor); break;
     case cudaDevAttrMaxRegistersPerMultiprocessor: *value = p.regsPerMultiprocessor; break;
     case cudaDevAttrManagedMemory: *value = 0; break;
+    case cudaDevAttrPageableMemoryAccess: *value = options().reads_pageable; break;
     case cudaDevAttrCooperativeLaunch: *value = 1; break;
     case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = static_cast<int>(p.sharedMemPerBlockOptin); break;
     case cudaDevAttrMaxBlocksPerMultiprocessor: *value = p.maxBlocksPerMultiProcessor; break;

@@ -16,6 +16,7 @@
   error(cudaErrorInvalidHostPointer, 16, "invalid host pointer")                                              \
   error(cudaErrorInvalidDevicePointer, 17, "invalid device pointer")                                          \
   error(cudaErrorInvalidMemcpyDirection, 21, "invalid copy direction for memcpy")                             \
+  error(cudaErrorDevicesUnavailable, 46, "CUDA-capable device(s) is/are busy or unavailable")                  \
   error(cudaErrorStubLibrary, 34, "CUDA driver is a stub library")                                            \
   error(cudaErrorInsufficientDriver, 35, "CUDA driver version is insufficient for CUDA runtime version")      \
   error(cudaErrorCallRequiresNewerDriver, 36, "API call is not supported in the installed CUDA driver")       \
@@ -153,6 +154,7 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxSharedMemoryPerMultiprocessor = 81,
   cudaDevAttrMaxRegistersPerMultiprocessor = 82,
   cudaDevAttrManagedMemory = 83,
+  cudaDevAttrPageableMemoryAccess = 88,
   cudaDevAttrCooperativeLaunch = 95,
   cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
   cudaDevAttrMaxBlocksPerMultiprocessor = 106,

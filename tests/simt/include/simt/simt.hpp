@@ -15,6 +15,7 @@
 //   TENON_SIMT_DEVICES=0     as if there were no GPU
 //   TENON_SIMT_DRIVER=0      as if there were no driver; 12080: one for CUDA 12.8, which is too old
 //   TENON_SIMT_CAPABILITY=80 compute capability of the GPU: below 90, for which kernels are compiled, none can run
+//   TENON_SIMT_DEVICE_ERROR=802   what is answered where a device is wanted
 //   TENON_SIMT_QUIET=1       reports are not printed to stderr
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -42,6 +43,8 @@ struct Options {
   int multiprocessors = 4;
   int capability = 90;                              // 10 * major + minor
   int driver = 13000;                               // version
+  int device_error = 0;                             // what every call that wants a device answers; 0: none
+  bool reads_pageable = false;                      // copies from ordinary host memory may be made after the call
   std::size_t device_bytes = std::size_t(4) << 30;  // memory of the device
   void set_order(Order o, std::uint64_t s = 1) { threads = blocks = o, seed = s; }
 };
