@@ -22,5 +22,7 @@ while IFS=: read -r source line mark; do
   done
   [ "$shown" = 1 ] || fail "$source:$line: no document shows ${mark#// } as it stands there"
 done < <(grep -rn --include='*.[ch]pp' --include='*.cu' '^// \[doc:' examples tests)
+lines=$(awk '/^struct Swish/ { first = NR } /^};/ && first { print NR - first + 1; exit }' tests/layers/user_layer.hpp)
+[ "$lines" -lt 40 ] || fail "expected a layer of one's own in less than 40 lines, got $lines"
 [ "$regions" -ge 2 ] || fail "expected two regions at least, found $regions"
 echo "$regions regions stand in the documents"

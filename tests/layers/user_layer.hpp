@@ -17,26 +17,18 @@ struct Swish {
     return tenon::LayerSpec::to(in).param("beta", tenon::dims(1), tenon::constant(1)).backward_reads_input();
   }
 
-  // y, dx and dbeta of one element. Structs and not lambdas, so that nvcc makes kernels of them as well.
+  // y of one element; dx of one, or its part of dbeta. Structs and not lambdas, so that nvcc makes kernels of them as well.
   template <class T>
   struct Y {
     const T *x, *beta;
     TENON_HD T operator()(std::size_t i) const { return x[i] * tenon::math::sigmoid(*beta * x[i]); }
   };
-  template <class T>
-  struct Dx {
+  template <class T, bool by_beta>
+  struct Slope {
     const T *x, *dy, *beta;
     TENON_HD T operator()(std::size_t i) const {
-      const T s = tenon::math::sigmoid(*beta * x[i]);
-      return dy[i] * (s + *beta * x[i] * s * (1 - s));
-    }
-  };
-  template <class T>
-  struct Dbeta {
-    const T *x, *dy, *beta;
-    TENON_HD T operator()(std::size_t i) const {
-      const T s = tenon::math::sigmoid(*beta * x[i]);
-      return dy[i] * x[i] * x[i] * s * (1 - s);
+      const T s = tenon::math::sigmoid(*beta * x[i]), slope = x[i] * s * (1 - s);
+      return dy[i] * (by_beta ? x[i] * slope : s + *beta * slope);
     }
   };
 
@@ -50,8 +42,8 @@ struct Swish {
     using T = typename std::decay_t<decltype(at)>::value_type;
     const auto [beta] = at.params();
     const auto [dbeta] = at.grads();
-    sum_into(dev, at.x.size(), Dbeta<T>{at.x.data, at.dy.data, beta.data}, dbeta);
-    elementwise(dev, at.dx, Dx<T>{at.x.data, at.dy.data, beta.data});
+    sum_into(dev, at.x.size(), Slope<T, true>{at.x.data, at.dy.data, beta.data}, dbeta);
+    elementwise(dev, at.dx, Slope<T, false>{at.x.data, at.dy.data, beta.data});
   }
 };
 // [end]

@@ -7,6 +7,7 @@
 
 #include <cstring>
 #include <limits>
+#include <tenon/optimizers/any_optimizer.hpp>
 
 #include "catch.hpp"
 #include "devices.hpp"
@@ -294,6 +295,53 @@ TEST_CASE("trainer: wrong arguments are said") {
   weighted.class_weights = {1, 2};
   const auto weigh = [&] { Trainer(model, Adam{}, weighted).step(x, labels, 1); };
   CHECK_THROWS_WITH(weigh(), "[CrossEntropy] expected 3 class weights, got 2");
+  weighted.class_weights = {1, -2, 1};
+  CHECK_THROWS_WITH(weigh(), "[CrossEntropy] expected class weights of 0 or above, got -2");
+  weighted.class_weights = {};
+  weighted.label_smoothing = 1;
+  CHECK_THROWS_WITH(weigh(), "[CrossEntropy] expected a label_smoothing from 0 to below 1, got 1");
+}
+
+TEST_CASE("trainer: numbers that make no sense are said when it is made") {
+  using Small = Sequential<Input<4>, Linear<3>>;
+  Made<Small> model(Seed{1}, 2, device<Device>());
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto make = [&](auto optimizer, double clip_norm = 0) {
+    Trainer(model, optimizer, CrossEntropy{}, {}, {.clip_norm = clip_norm});
+  };
+  CHECK_THROWS_WITH(make(Adam{-1}), "[Trainer] expected a learning rate of 0 or above, got -1");
+  CHECK_THROWS_WITH(make(Sgd{}, nan), "[Trainer] expected a clip_norm of 0 (none) or above, got nan");
+  CHECK_THROWS_WITH(make(Adam{.beta2 = 2}), "[Adam] expected beta2 from 0 to below 1, got 2");
+  CHECK_THROWS_WITH(make(AdamW{.weight_decay = -0.5}), "[AdamW] expected a weight_decay of 0 or above, got -0.5");
+  CHECK_THROWS_WITH(make(AnyOptimizer(Sgd{.momentum = -1})), "[Sgd] expected a momentum of 0 or above, got -1");
+}
+
+TEST_CASE("trainer: data of other targets than the loss takes are refused") {
+  using Small = Sequential<Input<2>, Linear<3>>;
+  Made<Small> model(Seed{1}, 2, device<Device>());
+  Trainer classes(model, Adam{});
+  const Samples<float, std::int32_t> one_hot(std::vector<float>(8, 1), {1, 0, 0, 0, 1, 0, 0, 0, 1, 1, 0, 0}, 4);
+  const char* const said =
+      "[Trainer] expected data of 1 targets a sample, as the loss takes, got 3: a label is the number of its class";
+  CHECK_THROWS_WITH(classes.epoch(one_hot), said);
+  CHECK_THROWS_WITH(classes.evaluate(one_hot), said);
+  Trainer values(model, Adam{}, MeanSquaredError<>{});
+  const Samples<float, float> too_few(std::vector<float>(8, 1), std::vector<float>(4, 1), 4);
+  CHECK_THROWS_WITH(values.epoch(too_few), "[Trainer] expected data of 3 targets a sample, as the loss takes, got 1");
+}
+
+TEST_CASE("trainer: images that are not all there are refused") {
+  ImageSet set = quarters(5);
+  set.labels.pop_back();
+  const char* const expected =
+      "[ImageData] expected 64 pixels and one label for each of 5 images (or no labels at all), got ";
+  CHECK_THROWS_WITH(ImageData(set), std::string(expected) + "320 pixels and 4 labels");
+  set = quarters(5);
+  set.pixels.pop_back();
+  CHECK_THROWS_WITH(ImageData(set), std::string(expected) + "319 pixels and 5 labels");
+  static_assert(!std::is_constructible_v<ImageData, ImageSet>);  // which would be gone
+  static_assert(std::is_constructible_v<ImageData, ImageSet&>);
+  static_assert(std::is_constructible_v<ImageData, ImageData>);
 }
 
 TEST_CASE("trainer: regression with samples of one's own") {

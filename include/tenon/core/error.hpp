@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <charconv>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -26,4 +27,18 @@ class Error : public std::runtime_error {
   }
 };
 
+namespace detail {
+
+/// `[Adam] expected beta1 from 0 to below 1, got 1.5`, unless it holds.
+inline void check_option(std::string_view of, std::string_view option, std::string_view range, double got, bool holds) {
+  if (holds) return;
+  char text[32];
+  const std::string_view number(text,
+                                static_cast<std::size_t>(std::to_chars(text, text + sizeof text, got).ptr - text));
+  std::string s("expected ");
+  s.append(option).append(" ").append(range).append(", got ").append(number);
+  throw Error(of, s);
+}
+
+}  // namespace detail
 }  // namespace tenon

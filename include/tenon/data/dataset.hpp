@@ -40,7 +40,17 @@ class ImageData {
         labels_(set.labels.empty() ? nullptr : set.labels.data()),
         size_(limit > 0 ? std::min<std::uint64_t>(limit, static_cast<std::uint64_t>(set.count))
                         : static_cast<std::uint64_t>(set.count)),
-        options_(options) {}
+        options_(options) {
+    const std::size_t count = static_cast<std::size_t>(set.count), sample = static_cast<std::size_t>(images_.sample());
+    if (set.count < 1 || set.pixels.size() != count * sample || (labels_ && set.labels.size() != count))
+      throw Error("ImageData", "expected " + std::to_string(sample) + " pixels and one label for each of " +
+                                   std::to_string(set.count) + " images (or no labels at all), got " +
+                                   std::to_string(set.pixels.size()) + " pixels and " +
+                                   std::to_string(set.labels.size()) + " labels");
+  }
+  template <class Set>
+    requires requires(const Set& set) { set.pixels; }
+  explicit ImageData(const Set&&, Options = {}, std::uint64_t = 0) = delete;  // it would be gone
 
   std::uint64_t size() const { return size_; }
   const Options& options() const { return options_; }
@@ -152,6 +162,7 @@ class Samples {
   }
 
   std::uint64_t size() const { return count_; }
+  std::size_t targets_a_sample() const { return y_.size() / count_; }
 
   template <int I>
   void shuffled(auto& dev, const random::Permutation& order, const random::Key&, std::uint64_t first,
@@ -172,7 +183,7 @@ class Samples {
     if (x_.size() != count_ * I)
       throw Error("Samples",
                   "expected " + std::to_string(I) + " values a sample, got " + std::to_string(x_.size() / count_));
-    const std::size_t targets = y_.size() / count_;
+    const std::size_t targets = targets_a_sample();
     T* rows = x.data;
     Target* row_targets = y;
     if constexpr (!Device::host_memory) {

@@ -27,6 +27,11 @@ struct CrossEntropy {
     if (!class_weights.empty() && class_weights.size() != C)
       throw Error("CrossEntropy",
                   "expected " + std::to_string(C) + " class weights, got " + std::to_string(class_weights.size()));
+    const float smoothing = label_smoothing;
+    detail::check_option("CrossEntropy", "a label_smoothing", "from 0 to below 1", smoothing,
+                         smoothing >= 0 && smoothing < 1);
+    for (const float w : class_weights)
+      detail::check_option("CrossEntropy", "class weights", "of 0 or above", w, w >= 0);
     check_labels(dev, labels, outputs.batch, C);  // throws; a GPU's does nothing, and the loss becomes NaN
     T weights[C];
     for (std::size_t c = 0; c < class_weights.size(); ++c) weights[c] = static_cast<T>(class_weights[c]);

@@ -12,16 +12,21 @@ namespace tenon {
 
 namespace detail {
 
-struct AdamBuffers {
-  static constexpr int states = 2;
-  static constexpr const char* state_names[states] = {"exp_avg", "exp_avg_sq"};
-};
+/// What neither of the two takes; throws.
+inline void check_adam(const char* name, double beta1, double beta2, double epsilon, double weight_decay) {
+  check_option(name, "beta1", "from 0 to below 1", beta1, beta1 >= 0 && beta1 < 1);
+  check_option(name, "beta2", "from 0 to below 1", beta2, beta2 >= 0 && beta2 < 1);
+  check_option(name, "an epsilon", "of 0 or above", epsilon, epsilon >= 0);
+  check_option(name, "a weight_decay", "of 0 or above", weight_decay, weight_decay >= 0);
+}
 
 }  // namespace detail
 
 /// Weight decay, if any, is a penalty in the gradient, and falls on every parameter unless `decay` says otherwise.
-struct Adam : detail::AdamBuffers {
+struct Adam {
   static constexpr const char* name = "adam";
+  static constexpr int states = 2;
+  static constexpr const char* state_names[states] = {"exp_avg", "exp_avg_sq"};
 
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999;
@@ -29,9 +34,7 @@ struct Adam : detail::AdamBuffers {
   double weight_decay = 0;
   Decay decay = Decay::everything;
 
-  Adam() = default;
-  explicit Adam(double learning_rate) : lr(learning_rate) {}
-
+  void check() const { detail::check_adam("Adam", beta1, beta2, epsilon, weight_decay); }
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>
@@ -44,8 +47,10 @@ struct Adam : detail::AdamBuffers {
 };
 
 /// Weight decay shrinks the weights themselves; norms and biases are spared unless `decay` says otherwise.
-struct AdamW : detail::AdamBuffers {
+struct AdamW {
   static constexpr const char* name = "adamw";
+  static constexpr int states = 2;
+  static constexpr const char* state_names[states] = {"exp_avg", "exp_avg_sq"};
 
   double lr = 1e-3;
   double beta1 = 0.9, beta2 = 0.999;
@@ -53,9 +58,7 @@ struct AdamW : detail::AdamBuffers {
   double weight_decay = 0.01;
   Decay decay = Decay::weights;
 
-  AdamW() = default;
-  explicit AdamW(double learning_rate) : lr(learning_rate) {}
-
+  void check() const { detail::check_adam("AdamW", beta1, beta2, epsilon, weight_decay); }
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>

@@ -33,6 +33,9 @@ class OneOf {
   std::span<const char* const> used_states() const {
     return std::visit([](const auto& o) { return std::span<const char* const>(o.state_names); }, chosen_);
   }
+  void check() const {
+    std::visit([](const auto& o) { o.check(); }, chosen_);
+  }
   bool decays_everything() const {
     return std::visit([](const auto& o) { return o.decays_everything(); }, chosen_);
   }

@@ -3,6 +3,7 @@
 //   static constexpr int states;                   how many buffers of the parameters' size it keeps
 //   static constexpr const char* state_names[];    what they are called in a checkpoint
 //   bool decays_everything() const;                whether weight decay falls on norms and biases, too
+//   void check() const;                            throws where a number of it makes no sense; it may be absent
 //   void update(device, Span<T> w, Span<const T> g, Span<T>* states, double lr, double scale, std::uint64_t step, bool decay);
 // update() is one pass over a range of flat memory whose parameters share `decay`; g is to be taken times `scale`, and
 // `step` counts from 0.

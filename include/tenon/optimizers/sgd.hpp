@@ -19,6 +19,10 @@ struct Sgd {
   double weight_decay = 0;  // as a penalty in the gradient
   Decay decay = Decay::everything;
 
+  void check() const {
+    detail::check_option("Sgd", "a momentum", "of 0 or above", momentum, momentum >= 0);
+    detail::check_option("Sgd", "a weight_decay", "of 0 or above", weight_decay, weight_decay >= 0);
+  }
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>

@@ -100,12 +100,23 @@ struct Sequential<Input<D...>, Ls...> {
   }
 };
 
-/// Without an Input there is one error, and then the network of no layers, so that there is not a second.
+namespace detail {
+
+template <class L>
+inline constexpr bool is_input = false;
+template <int... D>
+inline constexpr bool is_input<Input<D...>> = true;
+
+}  // namespace detail
+
+/// Without an Input in front there is one error, and then the network of no layers, so that there is not a second.
 template <class... Ls>
 struct Sequential : Sequential<Input<1>> {
-  static_assert(
-      plan::complain<layer<0, typename plan::detail::Nth<0, Ls..., void>::type>,
-                     expected<Need::Input_only_at_the_front>, got<>, try_this<Remedy::move_Input_to_the_front>>());
+  static constexpr bool somewhere = (detail::is_input<Ls> || ...);
+  static_assert(plan::complain<layer<0, typename plan::detail::Nth<0, Ls..., void>::type>,
+                               expected<somewhere ? Need::Input_only_at_the_front : Need::Input_at_the_front>, got<>,
+                               try_this<somewhere ? Remedy::move_Input_to_the_front
+                                                  : Remedy::begin_with_Input_of_the_shape_of_one_sample>>());
 };
 
 namespace plan {

@@ -1,5 +1,5 @@
 // Trainer: a model, an optimizer, a loss and a schedule, and the loop over them.
-//   Trainer trainer{model, Adam{.lr = 1e-3}};
+//   Trainer trainer(model, Adam{.lr = 1e-3});
 //   trainer.step(x, labels, 128);              one batch of yours
 //   trainer.epoch(data);                       all of a data set, shuffled by the model's seed
 //   trainer.evaluate(test).accuracy();
@@ -70,6 +70,9 @@ class Trainer {
         outputs_(static_cast<std::size_t>(model.capacity()) * Model::outputs),
         recorder_(recorder_of(model.device())),
         evaluator_(recorder_of(model.device())) {
+    if constexpr (requires { optimizer_.check(); }) optimizer_.check();
+    detail::check_option("Trainer", "a learning rate", "of 0 or above", optimizer_.lr, optimizer_.lr >= 0);
+    detail::check_option("Trainer", "a clip_norm", "of 0 (none) or above", options_.clip_norm, options_.clip_norm >= 0);
     for (int s = 0; s < Optimizer::states; ++s) state_.push_back(allocate<T>(model.device(), model.parameters().size));
     lay_out_ranges();
     if constexpr (!host_memory) measure_scratch(model.device(), [this] { take_all_scratch(); });
@@ -197,6 +200,7 @@ class Trainer {
   /// when the epoch is finished; otherwise the next call goes on where this one stopped.
   template <class Data, class OnStep>
   bool epoch(const Data& data, OnStep&& on_step) {
+    require_targets(data);
     const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
     const random::Permutation order{{model_.seed().value, random::Use::shuffle, 0, progress_.epoch}, n};
     const random::Key augment{model_.seed().value, random::Use::augment, 0, progress_.epoch};
@@ -248,6 +252,7 @@ class Trainer {
   /// launch of a graph, and their sums stay there until the end.
   template <class Data, class OnBatch>
   LossSums evaluate(const Data& data, OnBatch&& on_batch) {
+    require_targets(data);
     auto& dev = model_.device();
     LossSums sums;
     const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(model_.capacity());
@@ -290,6 +295,15 @@ class Trainer {
   static constexpr bool can_record_steps = can_record && std::is_same_v<Target, std::int32_t>;  // labels are gathered
   struct Unseen {};  // in place of an on_batch
 
+  template <class Data>
+  void require_targets(const Data& data) const {
+    if constexpr (requires { data.targets_a_sample(); })
+      if (data.targets_a_sample() != targets_a_sample())
+        throw Error("Trainer",
+                    "expected data of " + std::to_string(targets_a_sample()) +
+                        " targets a sample, as the loss takes, got " + std::to_string(data.targets_a_sample()) +
+                        (std::is_same_v<Target, std::int32_t> ? ": a label is the number of its class" : ""));
+  }
   std::size_t targets_a_sample() const {
     return static_cast<std::size_t>(Loss::template targets_a_sample<Model::outputs>());
   }
