@@ -17,7 +17,9 @@ has "$out" '^tenon-evaluate [0-9]+\.[0-9]+\.[0-9]+$'
 succeed "$evaluate" model.safetensors --data data --threads 1 --predictions p.csv --json r.json --report r.html
 has "$out" '^data    data: 300 test images \(data\)$'
 has "$out" '^model   mlp \(model\.safetensors\), input \(pixel / 255 - 0\.[0-9]+\) / 0\.[0-9]+$'
-has "$out" '^device  cpu, 1 thread, isa (avx2|portable)$'
+on_one_thread="cpu, 1 thread, isa (avx2|portable)"
+if [ "$device" = cuda ]; then on_one_thread="cuda, .*"; fi
+has "$out" "^device  $on_one_thread\$"
 for file in p.csv r.json r.html; do has "$out" "^wrote   $file$"; done
 has "$out" '^result  accuracy 0\.[0-9]{4} \([0-9]+ of 300\), loss [0-9]+\.[0-9]{4}, in [0-9.]+ s$'
 [ -z "$(ls ./*.lock ./*.tmp 2>/dev/null)" ] || fail "left $(ls)"
@@ -92,10 +94,10 @@ same p.csv q.csv
 
 # --- the environment; flags win
 TENON_DATA=data TENON_THREADS=1 TENON_JSON=e.json succeed "$evaluate" model.safetensors
-has "$out" '^device  cpu, 1 thread,'
+has "$out" "^device  $on_one_thread\$"
 same r.json e.json
 TENON_DATA=nowhere TENON_THREADS=many succeed "$evaluate" model.safetensors --data data --threads 1
-has "$out" '^device  cpu, 1 thread,'
+has "$out" "^device  $on_one_thread\$"
 
 # --- what is given and not used is told
 TENON_METRICS=nowhere.jsonl succeed "$evaluate" model.safetensors --data nowhere --images pictures

@@ -20,7 +20,7 @@ no 2 '\[usage\] expected .*, got "--bogus"$' m --bogus
 no 2 '\[usage\] expected .*, got "second"$' m second
 no 2 '\[usage\] expected --threads to be a whole number from 0 .*, got "-1"$' m --data data --threads -1
 no 2 '\[usage\] expected --device .*, got "gpu"$' m --data data --device gpu
-no 1 '\[device\] expected a build with CUDA .*use --device cpu, or build with cmake --preset cuda$' m --data data --device cuda
+[ "$built_with_cuda" ] || no 1 '\[device\] expected a build with CUDA .*use --device cpu, or build with cmake --preset cuda$' m --data data --device cuda
 no 2 '\[usage\] expected --images with --labels, got none$' m --labels $labels
 no 2 '\[usage\] expected --labels for a --report, got none$' m --images $images --report r.html
 no 2 '\[usage\] expected --json to be another file than those of the data, got "data/t10k-images-idx3-ubyte"$' m --data data --json data/t10k-images-idx3-ubyte

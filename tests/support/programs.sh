@@ -6,10 +6,11 @@ trap 'echo "FAILED: $0:$LINENO: $BASH_COMMAND"' ERR
 bin=$(cd "$1" && pwd)
 unset "${!TENON_@}" NO_COLOR
 device=${2:-cpu}
-if [ "$device" != cpu ]; then export TENON_DEVICE=$device TENON_SIMT_QUIET=1; fi
 train=$bin/tenon-train
 evaluate=$bin/tenon-evaluate
 [ -x "$train" ] || fail "no $train"
+if grep -qa 'expected a build with CUDA' "$train"; then built_with_cuda=; else built_with_cuda=1; fi
+if [ "$built_with_cuda" ] && [ "${2:-}" ]; then export TENON_DEVICE=$device TENON_SIMT_QUIET=1; fi
 workdir
 out=$work/stdout err=$work/stderr
 mkdir "$work/here"

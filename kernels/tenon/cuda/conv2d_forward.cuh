@@ -230,7 +230,8 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
   copy_async_wait<0>();
   __syncthreads();  // stages become results
 
-  tile.each([&](int r, int n, T sum) { s.values[r * (Columns + 1) + n] = F::of(sum + s.bias[n]); });
+  // The activation comes after: here it would stand once for each of a thread's sums.
+  tile.each([&](int r, int n, T sum) { s.values[r * (Columns + 1) + n] = sum + s.bias[n]; });
   __syncthreads();
   const long long pixels = static_cast<long long>(p.out_h) * p.out_w;
   for (int e = thread; e < windows * Columns; e += conv_threads) {
@@ -238,10 +239,10 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
     const ConvTarget target = s.target[window];
     if (target.pixel < 0 || n0 + n >= p.og) continue;
     const T* const from = s.values + window * positions * (Columns + 1) + n;
-    T most = from[0];
+    T most = F::of(from[0]);
     int place = 0;
     for (int u = 1; u < positions; ++u) {
-      const T v = from[u * (Columns + 1)];
+      const T v = F::of(from[u * (Columns + 1)]);
       if (v > most || v != v) most = v, place = u;  // a NaN wins
     }
     const int o = group * p.og + n0 + n;
