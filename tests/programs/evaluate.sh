@@ -20,7 +20,7 @@ has "$out" '^model   mlp \(model\.safetensors\), input \(pixel / 255 - 0\.[0-9]+
 has "$out" '^device  cpu, 1 thread, isa (avx2|portable)$'
 for file in p.csv r.json r.html; do has "$out" "^wrote   $file$"; done
 has "$out" '^result  accuracy 0\.[0-9]{4} \([0-9]+ of 300\), loss [0-9]+\.[0-9]{4}, in [0-9.]+ s$'
-[ -z "$(ls ./*.lock ./*.tmp 2>/dev/null)" ] || fail "left $(ls)"
+[ -z "$(ls .*.tenon-* 2>/dev/null)" ] || fail "left $(ls)"
 [ "$(stat -c %a r.json)" = "$(printf %o $((0666 & ~$(umask))))" ] || fail "mode $(stat -c %a r.json)"
 
 # --- predictions: a line an image; labels as in the data; the prediction is the largest logit

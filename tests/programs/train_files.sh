@@ -73,6 +73,15 @@ if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
   chmod 755 sealed
 fi
 
+# --- what was somebody's stays: files with the names of locks and temporaries, notes in place of metrics
+mkdir names && echo mine >names/a.lock && echo mine >names/a.tmp
+succeed "${mlp[@]}" --data data --out names/a
+[ "$(cat names/a.lock names/a.tmp | xargs)" = "mine mine" ] || fail "a file of the user's is gone: $(ls -A names)"
+succeed "${mlp[@]}" --data data --out names/b.lock --checkpoint names/b
+succeed "${mlp[@]}" --data data --out names/c --checkpoint names/c.tmp
+[ "$(ls -A names | xargs)" = "a a.checkpoint a.lock a.tmp b b.lock c c.tmp" ] || fail "files: $(ls -A names)"
+expect 1 '\[write_file\] expected another name than those of locks and temporary files, got one \(.d.tenon-lock\)$' \
+  "${mlp[@]}" --data data --out d --checkpoint .d.tenon-lock
 # --- two writers: the second is told so, and the first is not disturbed
 start "${mlp[@]}" --data data --epochs 1000000 --out busy
 wait_for '^epoch 1/' $pid
@@ -178,5 +187,5 @@ same good.checkpoint plain.model.checkpoint
 expect 1 "$no_test_loss" "${diverges[@]}" --out late --epochs 3
 [ ! -e late ] || fail "a model that diverged was saved"
 
-[ -z "$(ls ./*.tmp 2>/dev/null)" ] || fail "half-written files: $(ls)"
+[ -z "$(ls .*.tenon-tmp 2>/dev/null)" ] || fail "half-written files: $(ls -A)"
 exit 0

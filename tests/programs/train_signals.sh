@@ -24,7 +24,7 @@ for signal in INT:130 TERM:143; do
   stop ${signal%:*} ${signal#*:} $pid
   has "$err" "^tenon-train: SIG${signal%:*}: saved step [0-9]+ of 157 in model.safetensors.checkpoint; --resume model.safetensors.checkpoint goes on$"
   [ ! -e model.safetensors ] || fail "a model that is not finished was saved"
-  [ -z "$(ls ./*.lock ./*.tmp 2>/dev/null)" ] || fail "left $(ls)"
+  [ -z "$(ls .*.tenon-* 2>/dev/null)" ] || fail "left $(ls -A)"
   step=$(sed 's/.*saved step \([0-9]*\) .*/\1/' "$err")
 done
 start "$train" --data "$work/all" --test-limit 100 --resume auto
@@ -56,7 +56,7 @@ cp data/t10k* data/train-labels* hangs
 mkfifo hangs/train-images-idx3-ubyte
 for signal in $signals; do
   start "$train" --data hangs --out hung
-  until [ -e hung.checkpoint.lock ]; do sleep 0.01; done
+  until [ -e .hung.checkpoint.tenon-lock ]; do sleep 0.01; done
   sleep 0.2
   stop ${signal%:*} ${signal#*:} $pid
   has "$err" '^ended by a signal before there was anything to save$'
