@@ -469,6 +469,7 @@ int train(int argc, char** argv) {
     tested = training->evaluate(test, each_batch);
     if (!go_on()) interrupt();
     require_finite_loss();
+    if (!same_file(checkpoint, resume)) save_checkpoint();  // or an older one of another training would stay
   }
   training->save_model(out_file, model_metadata);
   bar.say("saved   " + out + " and " + checkpoint + "; test accuracy " + four_digits(tested.accuracy()));

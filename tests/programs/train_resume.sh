@@ -44,6 +44,13 @@ has "$out" '^saved   model.safetensors and .*; test accuracy 0'
 grep -q '^epoch' "$out" && fail "trained on after the end"
 same first model.safetensors
 
+# --- at the end, into another file: its checkpoint is written, too, over one of another training
+succeed "${mlp[@]}" --seed 2 --out elsewhere
+succeed "$train" --data data --resume model.safetensors.checkpoint --out elsewhere
+has "$out" '^saved   elsewhere and elsewhere.checkpoint; '
+same first elsewhere
+same model.safetensors.checkpoint elsewhere.checkpoint
+
 # --- what was given as well must agree; what comes from elsewhere is free
 for flag in "--lr 0.002" "--epochs 3" "--model cnn" "--batch 65" "--seed 2" "--limit 100" "--augment flip" "--optimizer adamw" "--schedule constant" "--clip-norm 1"; do
   expect 2 "\[usage\] expected ${flag% *} [^ ]+ as in the checkpoint, got ${flag#* } \(model.safetensors.checkpoint\)$" "$train" --data data --resume auto $flag
