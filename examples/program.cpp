@@ -26,17 +26,17 @@ namespace program {
 namespace {
 
 std::atomic<int> signal_caught{0};
-std::atomic<int> patience{0};
+std::atomic<int> ends_by_itself{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch these");
 
 extern "C" void on_signal(int signal) {
   signal_caught.store(signal);
-  if (patience.load() == 0) ::alarm(1);
+  if (ends_by_itself.load() == 0) ::alarm(1);
 }
 
 // What the work did not get to in time is unfinished reading, hashing or evaluating: nothing is lost.
 extern "C" void on_alarm(int) {
-  if (patience.load() > 0) return;
+  if (ends_by_itself.load() != 0) return;
   const int caught = signal_caught.load();
   if (caught == 0) return;
   static const char words[] = "\nended by a signal before there was anything to save\n";
@@ -121,10 +121,7 @@ void stop_if_asked() {
   if (const int signal = caught_signal()) throw Interrupted{signal, {}};
 }
 
-Patience::Patience() { patience.fetch_add(1); }
-Patience::~Patience() {
-  if (patience.fetch_sub(1) == 1 && caught_signal() != 0) ::alarm(1);
-}
+void end_by_itself() { ends_by_itself.store(1); }
 
 // --- options ----------------------------------------------------------------------------------------------------------
 

@@ -391,7 +391,7 @@ int train(int argc, char** argv) {
   metrics.write();
   program::stop_if_asked();
 
-  const program::Patience patience;  // from here on there is something to save
+  program::end_by_itself();  // from here on there is something to save
   const auto save_checkpoint = [&] {
     training->settle();
     training->save_checkpoint(checkpoint_file, metadata);
