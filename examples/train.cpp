@@ -457,11 +457,14 @@ int train(int argc, char** argv) {
     }
   } catch (const NonFinite& e) {
     bar.clear();
-    std::string saved = out + " holds the weights before it";
-    try {
-      training->save_model(out_file, model_metadata);
-    } catch (const Error& why) {
-      saved = "they were not saved: " + std::string(why.what());
+    std::string saved = "nothing was saved, for no good step was made";
+    if (progress.step > 0) {
+      saved = out + " holds the weights before it";
+      try {
+        training->save_model(out_file, model_metadata);
+      } catch (const Error& why) {
+        saved = "the weights before it were not saved: " + std::string(why.what());
+      }
     }
     throw program::Failure(std::string(e.what()) + "; " + saved);
   }

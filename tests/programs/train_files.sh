@@ -151,26 +151,38 @@ for somewhere in "step=0" "step=1 position=128" "step=2 position=200"; do
   place epoch=0 $somewhere
   succeed "$train" --data data --out c --resume auto
 done
+# A resumed training has a good step, so what came with the checkpoint is saved when the next one fails.
+place epoch=0 step=1 position=128
+with_header c.checkpoint 's/"train.lr":"0.001"/"train.lr":"1e300"/' >wild
+expect 1 '\[train\] expected a finite update, got NaN or infinity in step 2, .*; kept holds the weights before it$' "$train" --data data --resume wild --out kept
+same kept plain.model
 : >c.checkpoint
 refused '\[load_safetensors\] '
 [ ! -s c.checkpoint ] || fail "a refused checkpoint was written to"
 
-# --- a loss or an update that is none: the step, the layer, advice, and the last good weights, which load
+# --- a loss or an update that is none: the step, the layer, advice, and the last good weights, which load. Those before
+# the first step are of no use, and replace no model.
 for course in "sgd 1e12" "adam 1e12" "sgd 1e38" "adam 1e38" "sgd 1e300" "adam 1e300"; do
-  rm -f model*
-  expect 1 '\[train\] expected a finite (loss|gradient|update), got NaN or infinity in step [1-9][0-9]*, first in (the gradient of )?([0-9]+\.(weight|bias)|layer [0-9]+ \([A-Za-z0-9]+\)): lower the learning rate, .*; model.safetensors holds the weights before it$' \
+  cp plain.model model.safetensors
+  expect 1 '\[train\] expected a finite (loss|gradient|update), got NaN or infinity in step [1-9][0-9]*, first in (the gradient of )?([0-9]+\.(weight|bias)|layer [0-9]+ \([A-Za-z0-9]+\)): lower the learning rate, .*; (model.safetensors holds the weights before it|nothing was saved, for no good step was made)$' \
     "${mlp[@]}" --data data --batch 20 --optimizer ${course% *} --lr ${course#* }
-  [ -s model.safetensors ] || fail "$course: the last good weights are not there"
-  [ ! -e model.safetensors.lock ] || fail "$course: a lock was left"
+  [ ! -e .model.safetensors.tenon-lock ] || fail "$course: a lock was left"
+  # A first step whose update turns out in the second to have ruined the weights is no good one, either.
+  if grep -qE ' in step 1,|; nothing was saved' "$err"; then
+    has "$err" ' in step [12], .*; nothing was saved, for no good step was made$'
+    same plain.model model.safetensors
+    continue
+  fi
+  cmp -s plain.model model.safetensors && fail "$course: the last good weights are not there"
   # After 1e12 they may be good for the last training batch, and yet so large that the outputs of others are not finite.
   [[ ! -x $evaluate || $course == *1e12 ]] || succeed "$evaluate" model.safetensors --data data
 done
 
 # --- nor does a checkpoint hold weights that no batch has been through since an update of such size
 rm -f model*
-expect 1 '\[train\] expected a finite output, got NaN or infinity in step 1, first in layer [0-9]+ \([A-Za-z0-9]+\): .*; model.safetensors holds the weights before it$' \
+expect 1 '\[train\] expected a finite output, got NaN or infinity in step 1, first in layer [0-9]+ \([A-Za-z0-9]+\): .*; nothing was saved, for no good step was made$' \
   "${mlp[@]}" --data data --batch 20 --lr 1e37 --checkpoint-every 1
-[ ! -e model.safetensors.checkpoint ] || fail "a checkpoint of weights that are of no use"
+[ -z "$(ls model* 2>/dev/null)" ] || fail "a model or checkpoint of weights that are of no use"
 succeed "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e12 --clip-norm 1e-13  # as the error advises
 
 # --- the last step diverges: its weights are finite, what they make of the test images is not, and nothing is replaced
