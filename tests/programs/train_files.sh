@@ -71,6 +71,12 @@ if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
   [ "$got" = 1 ] || fail "expected status 1 for data without permission, got $got"
   has "$err" '^tenon-train: \[find_dataset\] expected .* a folder with four IDX files, got "Permission denied" \(sealed\)$'
   chmod 755 sealed
+  if ! grep -qa __tsan_init "$train"; then
+    nobody bash -c 'ulimit -u 1 && exec "$@"' _ "${mlp[@]}" --data data --out open/n --threads 3 >"$out" 2>"$err" &&
+      fail "expected no threads"
+    has "$err" '^tenon-train: \[ThreadPool\] expected 3 threads, got 1, for the system starts no more \(".*"\); ask for fewer \(--threads 1\), or '
+    [ "$(wc -l <"$err")" = 1 ] || fail "expected one line: $(cat "$err")"
+  fi
 fi
 
 # --- what was somebody's stays: files with the names of locks and temporaries, notes in place of metrics
