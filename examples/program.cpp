@@ -105,8 +105,9 @@ void catch_signals() {
   ::sigaction(SIGALRM, &action, nullptr);
   action.sa_handler = on_signal;
   for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
-  action.sa_handler = SIG_IGN;  // whoever read the output has gone: no reason to lose the training
-  ::sigaction(SIGPIPE, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);  // whoever read the output has gone: no reason to lose the training
+  ::sigaction(SIGXFSZ, &action, nullptr);  // a file beyond ulimit -f: the write fails, and that is told
 
   // Handlers and masks are inherited: a parent may have blocked what we wait for.
   sigset_t ours;

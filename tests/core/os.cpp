@@ -295,7 +295,7 @@ TEST_CASE("a write that fails half-way leaves the old file and no temporary") {
     return error_of([&] { write_file_atomically(folder / "f", std::string(20000, 'x')); });
   });
   CHECK_THAT(answer,
-             StartsWith("[write_file] expected a file that can be written and replaced, got \"File too large\""));
+             StartsWith("[write_file] expected a file of 20000 bytes to be allowed, got \"File too large\"; raise "));
   CHECK(get(folder / "f") == "old");
   CHECK(folder.list() == "f");
 }

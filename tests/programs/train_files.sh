@@ -111,6 +111,14 @@ else
   echo "note: full disk not tested, unshare --mount is not allowed here"
 fi
 
+# --- a limit to the size of files: as a full disk
+mkdir small limited && cp plain.model small/model
+printf '#!/usr/bin/env bash\nulimit -f 100\nexec "%s" "$@"\n' "$train" >limited/tenon-train && chmod +x limited/tenon-train
+expect 1 '\[write_file\] expected a file of [0-9]+ bytes to be allowed, got "File too large"; raise the limit that ulimit -f tells \(small/checkpoint\)$' \
+  limited/tenon-train --model mlp --epochs 1 --data data --out small/model --checkpoint small/checkpoint
+same small/model plain.model
+[ "$(ls -A small)" = model ] || fail "files: $(ls -A small)"
+
 # --- damaged checkpoints: refused, and left as they are
 "${mlp[@]}" --data data --out c >/dev/null
 cp c.checkpoint whole

@@ -397,6 +397,9 @@ inline void write_file_atomically(const FileLock& lock, std::span<const Bytes> p
     std::uint64_t bytes = 0;
     for (const Bytes& piece : pieces) bytes += piece.size();
     if (code == EBUSY) return detail::mounted_error(lock.path());
+    if (code == EFBIG)
+      return detail::os_error("write_file", "a file of " + std::to_string(bytes) + " bytes to be allowed", code,
+                              lock.path(), "raise the limit that ulimit -f tells");
     if (code == ENOSPC || code == EDQUOT)
       return detail::os_error("write_file", "room for " + std::to_string(bytes) + " bytes", code, lock.path());
     return detail::os_error("write_file", "a file that can be written and replaced", code, lock.path());
