@@ -173,6 +173,12 @@ TEST_CASE("read_file refuses, in a sentence") {
              StartsWith("[read_file] expected a readable file, got \"Permission denied\""));
 }
 
+TEST_CASE("InputFile need not wait for a pipe's writer") {
+  const Folder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0666) == 0);
+  CHECK(InputFile(folder / "pipe", false).size() == InputFile::unknown);
+}
+
 TEST_CASE("InputFile reads on where it stopped") {
   const Folder folder;
   put(folder / "f", "headrest");

@@ -38,6 +38,8 @@ TENON_THREADS=x no 2 '\[usage\] expected --threads \(TENON_THREADS\) to be .*, g
 no 1 '\[read_file\] expected a readable file, got ".*" \(absent\)$' absent --data data
 no 1 '\[read_file\] expected a file, got a directory \(data\)$' data --data data
 no 1 '\[load_safetensors\] .* \(data/t10k-labels-idx1-ubyte\)$' $labels --data data
+mkfifo pipe && ls -A >before                                             # which nobody writes to
+no 1 '\[load_safetensors\] expected a file, got a device or pipe \(pipe\)$' pipe --data data
 bad() { # bad PATTERN [FLAG...]: the file bad
   ls -A >before
   no 1 "$1 \(bad\)$" bad --data data "${@:2}"

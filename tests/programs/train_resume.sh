@@ -79,4 +79,6 @@ echo '{"epochs": 1}' >foreign.jsonl
 expect 1 '\[resume\] expected lines that begin \{"epoch": N, got "\{\\"epochs\\": 1\}" \(foreign.jsonl\)$' \
   "$train" --data data --resume auto --metrics foreign.jsonl
 has foreign.jsonl epochs
+mkfifo pipe  # which nobody writes to
+expect 1 '\[load_safetensors\] expected a file, got a device or pipe \(pipe\)$' "$train" --data data --resume pipe
 exit 0

@@ -197,7 +197,9 @@ class InputFile {
  public:
   static constexpr std::uint64_t unknown = std::numeric_limits<std::uint64_t>::max();
 
-  explicit InputFile(const std::string& path) : path_(path), fd_(detail::open_fd(path, O_RDONLY)) {
+  /// A pipe that nobody writes to yet is waited for, unless `wait` is false.
+  explicit InputFile(const std::string& path, bool wait = true)
+      : path_(path), fd_(detail::open_fd(path, O_RDONLY | (wait ? 0 : O_NONBLOCK))) {
     struct stat status;
     if (!fd_ || ::fstat(fd_.get(), &status) != 0) throw detail::os_error("read_file", "a readable file", errno, path);
     if (S_ISDIR(status.st_mode)) throw Error("read_file", "expected a file, got a directory", path);
