@@ -88,6 +88,13 @@ succeed "${mlp[@]}" --data data --out names/c --checkpoint names/c.tmp
 [ "$(ls -A names | xargs)" = "a a.checkpoint a.lock a.tmp b b.lock c c.tmp" ] || fail "files: $(ls -A names)"
 expect 1 '\[write_file\] expected another name than those of locks and temporary files, got one \(.d.tenon-lock\)$' \
   "${mlp[@]}" --data data --out d --checkpoint .d.tenon-lock
+echo 'my notes' >notes
+expect 1 '\[metrics\] expected a file of lines that begin \{"epoch": N, got "my notes": name another file \(notes\)$' "${mlp[@]}" --data data --metrics notes
+[ "$(cat notes)" = "my notes" ] || fail "notes were replaced"
+: >metrics
+for again in 1 2; do succeed "${mlp[@]}" --data data --metrics metrics --out names/a; done  # empty, and an older training's
+[ "$(wc -l <metrics)" = 1 ] || fail "metrics: $(cat metrics)"
+
 # --- two writers: the second is told so, and the first is not disturbed
 start "${mlp[@]}" --data data --epochs 1000000 --out busy
 wait_for '^epoch 1/' $pid

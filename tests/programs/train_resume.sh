@@ -76,9 +76,11 @@ expect 1 '\[load_safetensors\] ' "$train" --data data --resume data/t10k-labels-
 sed 's/"tenon.format":"1"/"tenon.format":"2"/' model.safetensors.checkpoint >newer
 expect 1 '\[load_model\] expected a file of format 1, got format "2": .*newer tenon.* \(newer\)$' "$train" --data data --resume newer
 echo '{"epochs": 1}' >foreign.jsonl
-expect 1 '\[resume\] expected lines that begin \{"epoch": N, got "\{\\"epochs\\": 1\}" \(foreign.jsonl\)$' \
-  "$train" --data data --resume auto --metrics foreign.jsonl
-has foreign.jsonl epochs
+foreign='\[metrics\] expected a file of lines that begin \{"epoch": N, got "\{\\"epochs\\": 1\}": name another file \(foreign.jsonl\)$'
+expect 1 "$foreign" "$train" --data data --resume auto --metrics foreign.jsonl
+{ echo '{"epoch": 1, "mine": 1}' && cat foreign.jsonl; } >kept && cp kept foreign.jsonl
+expect 1 "$foreign" "$train" --data data --resume auto --metrics foreign.jsonl
+same kept foreign.jsonl
 mkfifo pipe  # which nobody writes to
 expect 1 '\[load_safetensors\] expected a file, got a device or pipe \(pipe\)$' "$train" --data data --resume pipe
 exit 0
