@@ -267,6 +267,31 @@ TEST_CASE("a name may be as long as the system allows, with a lock of its own") 
   CHECK(folder.list().empty());
 }
 
+TEST_CASE("a file that is protected, or that only another may replace, is refused at the lock") {
+  const Folder folder;
+  put(folder / "f", "kept");
+  const auto lock_as_nobody = [&] {
+    return in_child([&] {
+      become_nobody();
+      return error_of([&] { FileLock lock(folder / "f"); });
+    });
+  };
+  ::chmod((folder / "f").c_str(), 0444);
+  CHECK_THAT(lock_as_nobody(),
+             StartsWith("[write_file] expected a file that may be written to, got \"Permission denied\""));
+  ::chmod((folder / "f").c_str(), 0666);
+  CHECK(lock_as_nobody() == "no error");
+  if (::geteuid() == 0) {  // the file and the folder are root's
+    ::chmod(folder.path().c_str(), 01777);
+    CHECK(
+        lock_as_nobody() ==
+        "[write_file] expected a file of one's own, as only owners may replace theirs in a sticky folder, got another "
+        "user's (" +
+            folder / "f" + ")");
+  }
+  CHECK(folder.list() == "f");
+}
+
 TEST_CASE("write_file_atomically refuses, in a sentence") {
   const Folder folder;
   const auto write = [](const std::string& path) { return error_of([&] { write_file_atomically(path, "x"); }); };

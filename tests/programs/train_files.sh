@@ -71,6 +71,12 @@ if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
   [ "$got" = 1 ] || fail "expected status 1 for data without permission, got $got"
   has "$err" '^tenon-train: \[find_dataset\] expected .* a folder with four IDX files, got "Permission denied" \(sealed\)$'
   chmod 755 sealed
+
+  # So is a file that is protected; and threads that the system does not start. ThreadSanitizer needs one of its own.
+  mkdir open && chmod 777 open && echo kept >open/m && chmod 444 open/m
+  nobody "${mlp[@]}" --data data --out open/m >"$out" 2>"$err" && fail "a protected file was replaced"
+  has "$err" '^tenon-train: \[write_file\] expected a file that may be written to, got "Permission denied"(; a container .*)? \(open/m\)$'
+  [ "$(cat open/m)" = kept ] || fail "a protected file was replaced"
   if ! grep -qa __tsan_init "$train"; then
     nobody bash -c 'ulimit -u 1 && exec "$@"' _ "${mlp[@]}" --data data --out open/n --threads 3 >"$out" 2>"$err" &&
       fail "expected no threads"

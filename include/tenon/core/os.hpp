@@ -302,6 +302,18 @@ inline std::string replaceable(const std::string& path) {
   }
   if (S_ISDIR(status.st_mode)) throw Error("write_file", "expected a file, got a directory", path);
   if (!S_ISREG(status.st_mode)) throw Error("write_file", "expected a regular file, got a device or pipe", path);
+  // The rename asks for neither: who protects a file from writing wants to keep it, and who may not replace one (in a
+  // folder like /tmp) would hear of it after the work.
+  if (::faccessat(AT_FDCWD, target.c_str(), W_OK, AT_EACCESS) != 0)
+    throw os_error("write_file", "a file that may be written to", errno, path, owner_advice(errno));
+  struct stat folder;
+  const uid_t me = ::geteuid();
+  if (me != 0 && status.st_uid != me && ::stat(folder_of(target).c_str(), &folder) == 0 && folder.st_uid != me &&
+      (folder.st_mode & S_ISVTX) != 0)
+    throw Error("write_file",
+                "expected a file of one's own, as only owners may replace theirs in a sticky folder, "
+                "got another user's",
+                path);
   return target;
 }
 
