@@ -46,12 +46,9 @@ extern "C" void on_alarm(int) {
 
 const char* name_of_signal(int signal) { return signal == SIGINT ? "SIGINT" : "SIGTERM"; }
 
-// Whatever a message holds, it is one line.
-void complain(const char* name, std::string message) {
-  for (char& c : message)
-    if (c == '\n' || c == '\r') c = ' ';
+void complain(const char* name, const std::string& message) {
   std::fflush(stdout);
-  std::fprintf(stderr, "%s: %s\n", name, message.c_str());
+  std::fprintf(stderr, "%s: %s\n", name, one_line(message).c_str());
 }
 
 // A standard stream that the parent closed would be the next file opened, and what is printed would land there. What
@@ -318,6 +315,19 @@ bool can_redraw() {
 int terminal_columns() {
   struct winsize size {};
   return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string one_line(std::string text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == '\n' || c == '\r' || c == '\t')
+      text[i] = ' ';
+    else if (c < 32 || c == 127)
+      text[i] = '?';
+    else if (c == 0xc2 && i + 1 < text.size() && (text[i + 1] & 0xe0) == 0x80)
+      text.replace(i, 2, "?");  // U+0080 to U+009F in UTF-8
+  }
+  return text;
 }
 
 std::string decimal(double value) {

@@ -123,6 +123,9 @@ bool can_redraw();
 /// Its width in characters.
 int terminal_columns();
 
+/// The text as one line that leaves a terminal alone: line ends and tabs become spaces, other control characters "?".
+std::string one_line(std::string text);
+
 /// The shortest decimal that reads back as the same number: "0.001", "1e-05".
 std::string decimal(double value);
 

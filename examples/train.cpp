@@ -214,7 +214,7 @@ void unpack(const std::string& folder, const ImageFolder& data) {
   write(data.train, "train");
   write(data.test, "t10k");
   std::printf("wrote %d training and %d test images with their labels into %s\n", data.train.count, data.test.count,
-              folder.c_str());
+              program::one_line(folder).c_str());
 }
 
 // --- metrics ----------------------------------------------------------------------------------------------------------

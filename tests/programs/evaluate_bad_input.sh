@@ -79,6 +79,9 @@ ls -A >before
 no 2 '\[usage\] expected --model mlp, lenet, cnn or resnet for a file whose metadata name no model, got none \(bad\)$' bad --data data
 bad '\[load_model\] expected .*' --model mlp
 
+# --- names must not write on a terminal as they like
+no 1 '\[read_file\] expected .* \(a\?\[31mb \?\?c é\)$' $'a\e[31mb\n\x7f\xc2\x9bc é' --data data
+
 # --- the data
 no 1 '\[find_dataset\] expected .* \(nowhere\)$' m --data nowhere
 mkdir empty && ls -A >before

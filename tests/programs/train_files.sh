@@ -101,6 +101,11 @@ expect 1 '\[metrics\] expected a file of lines that begin \{"epoch": N, got "my 
 for again in 1 2; do succeed "${mlp[@]}" --data data --metrics metrics --out names/a; done  # empty, and an older training's
 [ "$(wc -l <metrics)" = 1 ] || fail "metrics: $(cat metrics)"
 
+# --- a name must not write on a terminal as it likes
+succeed "${mlp[@]}" --data data --out $'\e]0;title\a\x7f'
+has "$out" '^saved   \?\]0;title\?\? and \?\]0;title\?\?.checkpoint; '
+rm -- $'\e'*
+
 # --- two writers: the second is told so, and the first is not disturbed
 start "${mlp[@]}" --data data --epochs 1000000 --out busy
 wait_for '^epoch 1/' $pid
