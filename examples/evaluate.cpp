@@ -60,7 +60,7 @@ class Output {
   void write(std::string_view text) const {
     const Bytes bytes = bytes_of(text);
     write_file_atomically(*lock_, std::span(&bytes, 1));
-    std::printf("wrote   %s\n", lock_->path().c_str());
+    std::printf("wrote   %s\n", program::one_line(lock_->path()).c_str());
   }
 
  private:
@@ -260,14 +260,15 @@ int evaluate(int argc, char** argv) {
   }
   program::stop_if_asked();
 
-  std::printf("data    %s: %d %s (%s)\n", choice.name.c_str(), set.count,
+  std::printf("data    %s: %d %s (%s)\n", program::one_line(choice.name).c_str(), set.count,
               images.empty() ? "test images"
               : labelled     ? "labelled images"
                              : "images without labels",
-              choice.folder.c_str());
-  std::printf("model   %s (%s), input (pixel / 255 - %s) / %s\n", info.model.c_str(), file.where().c_str(),
-              program::decimal(info.mean).c_str(), program::decimal(info.deviation).c_str());
-  for (const std::string& note : notes) std::printf("note    %s\n", note.c_str());
+              program::one_line(choice.folder).c_str());
+  std::printf("model   %s, input (pixel / 255 - %s) / %s\n",
+              program::one_line(info.model + " (" + file.where() + ")").c_str(), program::decimal(info.mean).c_str(),
+              program::decimal(info.deviation).c_str());
+  for (const std::string& note : notes) std::printf("note    %s\n", program::one_line(note).c_str());
   std::printf("device  %s\n", device.describe().c_str());
   std::fflush(stdout);
 

@@ -26,17 +26,17 @@ namespace program {
 namespace {
 
 std::atomic<int> signal_caught{0};
-std::atomic<int> patience{0};
+std::atomic<int> ends_by_itself{0};
 static_assert(std::atomic<int>::is_always_lock_free, "a signal handler may touch these");
 
 extern "C" void on_signal(int signal) {
   signal_caught.store(signal);
-  if (patience.load() == 0) ::alarm(1);
+  if (ends_by_itself.load() == 0) ::alarm(1);
 }
 
 // What the work did not get to in time is unfinished reading, hashing or evaluating: nothing is lost.
 extern "C" void on_alarm(int) {
-  if (patience.load() > 0) return;
+  if (ends_by_itself.load() != 0) return;
   const int caught = signal_caught.load();
   if (caught == 0) return;
   static const char words[] = "\nended by a signal before there was anything to save\n";
@@ -46,12 +46,9 @@ extern "C" void on_alarm(int) {
 
 const char* name_of_signal(int signal) { return signal == SIGINT ? "SIGINT" : "SIGTERM"; }
 
-// Whatever a message holds, it is one line.
-void complain(const char* name, std::string message) {
-  for (char& c : message)
-    if (c == '\n' || c == '\r') c = ' ';
+void complain(const char* name, const std::string& message) {
   std::fflush(stdout);
-  std::fprintf(stderr, "%s: %s\n", name, message.c_str());
+  std::fprintf(stderr, "%s: %s\n", name, one_line(message).c_str());
 }
 
 // A standard stream that the parent closed would be the next file opened, and what is printed would land there. What
@@ -105,8 +102,9 @@ void catch_signals() {
   ::sigaction(SIGALRM, &action, nullptr);
   action.sa_handler = on_signal;
   for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
-  action.sa_handler = SIG_IGN;  // whoever read the output has gone: no reason to lose the training
-  ::sigaction(SIGPIPE, &action, nullptr);
+  action.sa_handler = SIG_IGN;
+  ::sigaction(SIGPIPE, &action, nullptr);  // whoever read the output has gone: no reason to lose the training
+  ::sigaction(SIGXFSZ, &action, nullptr);  // a file beyond ulimit -f: the write fails, and that is told
 
   // Handlers and masks are inherited: a parent may have blocked what we wait for.
   sigset_t ours;
@@ -121,10 +119,7 @@ void stop_if_asked() {
   if (const int signal = caught_signal()) throw Interrupted{signal, {}};
 }
 
-Patience::Patience() { patience.fetch_add(1); }
-Patience::~Patience() {
-  if (patience.fetch_sub(1) == 1 && caught_signal() != 0) ::alarm(1);
-}
+void end_by_itself() { ends_by_itself.store(1); }
 
 // --- options ----------------------------------------------------------------------------------------------------------
 
@@ -320,6 +315,19 @@ bool can_redraw() {
 int terminal_columns() {
   struct winsize size {};
   return ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+std::string one_line(std::string text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c == '\n' || c == '\r' || c == '\t')
+      text[i] = ' ';
+    else if (c < 32 || c == 127)
+      text[i] = '?';
+    else if (c == 0xc2 && i + 1 < text.size() && (text[i + 1] & 0xe0) == 0x80)
+      text.replace(i, 2, "?");  // U+0080 to U+009F in UTF-8
+  }
+  return text;
 }
 
 std::string decimal(double value) {

@@ -44,7 +44,7 @@ int run(const char* name, int (*body)(int argc, char** argv), int argc, char** a
 // --- signals ----------------------------------------------------------------------------------------------------------
 
 /// The first thing in main: from here on SIGINT and SIGTERM only set a flag, also for process 1 of a container.
-/// Whoever does not look at the flag in time is ended by a watchdog a second later, unless a Patience is alive.
+/// Whoever does not look at the flag in time is ended by a watchdog a second later, until end_by_itself() is called.
 void catch_signals();
 
 /// The signal that has arrived, or 0.
@@ -53,14 +53,9 @@ int caught_signal();
 /// Throws Interrupted if a signal has arrived. Call it between pieces of work that take long together.
 void stop_if_asked();
 
-/// While one lives, the program ends by itself after a signal, however long it takes: it has something to save.
-class Patience {
- public:
-  Patience();
-  ~Patience();
-  Patience(const Patience&) = delete;
-  Patience& operator=(const Patience&) = delete;
-};
+/// From here on the program ends by itself after a signal, however long it takes: it has something to save, and what it
+/// holds, gigabytes of it, perhaps, to let go of.
+void end_by_itself();
 
 // --- options ----------------------------------------------------------------------------------------------------------
 
@@ -127,6 +122,9 @@ class Options {
 bool can_redraw();
 /// Its width in characters.
 int terminal_columns();
+
+/// The text as one line that leaves a terminal alone: line ends and tabs become spaces, other control characters "?".
+std::string one_line(std::string text);
 
 /// The shortest decimal that reads back as the same number: "0.001", "1e-05".
 std::string decimal(double value);

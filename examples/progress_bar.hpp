@@ -61,7 +61,7 @@ class ProgressBar {
   /// A line that stays.
   void say(const std::string& line) {
     clear();
-    std::printf("%s\n", line.c_str());
+    std::printf("%s\n", program::one_line(line).c_str());
     std::fflush(stdout);
   }
 

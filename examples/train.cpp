@@ -214,7 +214,7 @@ void unpack(const std::string& folder, const ImageFolder& data) {
   write(data.train, "train");
   write(data.test, "t10k");
   std::printf("wrote %d training and %d test images with their labels into %s\n", data.train.count, data.test.count,
-              folder.c_str());
+              program::one_line(folder).c_str());
 }
 
 // --- metrics ----------------------------------------------------------------------------------------------------------
@@ -222,8 +222,15 @@ void unpack(const std::string& folder, const ImageFolder& data) {
 /// The file of --metrics: one JSON object a line, one line an epoch. Written whole each time, so never cut in a line.
 class Metrics {
  public:
+  /// A file that is there already is written over if it looks like one of these.
   explicit Metrics(const std::string& path) {
-    if (!path.empty()) file_.emplace(path);
+    if (path.empty()) return;
+    file_.emplace(path);
+    if (path_kind(file_->path()) == PathKind::none) return;
+    char start[128];
+    const std::size_t n = InputFile(file_->path()).read(std::as_writable_bytes(std::span(start)));
+    const std::string_view text(start, n);
+    if (n > 0) epoch_of(text.substr(0, text.find('\n')));
   }
 
   /// Keeps the lines of the first `epochs` epochs.
@@ -234,12 +241,7 @@ class Metrics {
     for (std::size_t at = 0, end; at < old.size(); at = end + 1) {
       end = std::min(old.find('\n', at), old.size());
       const std::string_view line = old.substr(at, end - at);
-      std::uint64_t epoch = 0;
-      if (line.substr(0, key.size()) != key ||
-          std::from_chars(line.data() + key.size(), line.data() + line.size(), epoch).ec != std::errc{})
-        throw Error("resume", "expected lines that begin " + std::string(key) + "N, got " + in_quotes(line),
-                    file_->path());
-      if (epoch <= epochs) text_.append(line).append("\n");
+      if (epoch_of(line) <= epochs) text_.append(line).append("\n");
     }
   }
 
@@ -265,6 +267,17 @@ class Metrics {
 
  private:
   static constexpr std::string_view key = "{\"epoch\": ";
+
+  std::uint64_t epoch_of(std::string_view line) const {
+    std::uint64_t epoch = 0;
+    if (line.substr(0, key.size()) != key ||
+        std::from_chars(line.data() + key.size(), line.data() + line.size(), epoch).ec != std::errc{})
+      throw Error("metrics",
+                  "expected a file of lines that begin " + std::string(key) + "N, got " + in_quotes(line) +
+                      ": name another file",
+                  file_->path());
+    return epoch;
+  }
 
   std::optional<FileLock> file_;
   std::string text_;
@@ -391,7 +404,7 @@ int train(int argc, char** argv) {
   metrics.write();
   program::stop_if_asked();
 
-  const program::Patience patience;  // from here on there is something to save
+  program::end_by_itself();  // from here on there is something to save
   const auto save_checkpoint = [&] {
     training->settle();
     training->save_checkpoint(checkpoint_file, metadata);
@@ -457,11 +470,14 @@ int train(int argc, char** argv) {
     }
   } catch (const NonFinite& e) {
     bar.clear();
-    std::string saved = out + " holds the weights before it";
-    try {
-      training->save_model(out_file, model_metadata);
-    } catch (const Error& why) {
-      saved = "they were not saved: " + std::string(why.what());
+    std::string saved = "nothing was saved, for no good step was made";
+    if (progress.step > 0) {
+      saved = out + " holds the weights before it";
+      try {
+        training->save_model(out_file, model_metadata);
+      } catch (const Error& why) {
+        saved = "the weights before it were not saved: " + std::string(why.what());
+      }
     }
     throw program::Failure(std::string(e.what()) + "; " + saved);
   }
@@ -469,6 +485,7 @@ int train(int argc, char** argv) {
     tested = training->evaluate(test, each_batch);
     if (!go_on()) interrupt();
     require_finite_loss();
+    if (!same_file(checkpoint, resume)) save_checkpoint();  // or an older one of another training would stay
   }
   training->save_model(out_file, model_metadata);
   bar.say("saved   " + out + " and " + checkpoint + "; test accuracy " + four_digits(tested.accuracy()));

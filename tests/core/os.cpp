@@ -173,6 +173,12 @@ TEST_CASE("read_file refuses, in a sentence") {
              StartsWith("[read_file] expected a readable file, got \"Permission denied\""));
 }
 
+TEST_CASE("InputFile need not wait for a pipe's writer") {
+  const Folder folder;
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0666) == 0);
+  CHECK(InputFile(folder / "pipe", false).size() == InputFile::unknown);
+}
+
 TEST_CASE("InputFile reads on where it stopped") {
   const Folder folder;
   put(folder / "f", "headrest");
@@ -210,8 +216,8 @@ TEST_CASE("write_file_atomically works in the current folder") {
 TEST_CASE("a written file has mode 0666 less umask, whatever an interrupted writer left") {
   const Folder folder;
   for (const mode_t mask : {0022, 0077, 0}) {
-    put(folder / "f.tmp", "left");
-    ::chmod((folder / "f.tmp").c_str(), 0400);
+    put(folder / ".f.tenon-tmp", "left");
+    ::chmod((folder / ".f.tenon-tmp").c_str(), 0400);
     const mode_t before = ::umask(mask);
     write_file_atomically(folder / "f", "x");
     ::umask(before);
@@ -232,6 +238,58 @@ TEST_CASE("a link is followed: the file it names is replaced, and stays locked u
   const FileLock lock(folder / "link");
   CHECK_THAT(error_of([&] { FileLock second(folder / "real/f"); }),
              StartsWith("[write_file] expected to be the only writer"));
+}
+
+TEST_CASE("files with names like those of locks and temporaries are others'") {
+  const Folder folder;
+  for (const char* name : {"f.lock", "f.tmp", ".f.lock", ".f.tmp"}) put(folder / name, name);
+  const FileLock lock(folder / "f"), other(folder / "f.lock");
+  write_file_atomically(lock, std::span<const Bytes>());
+  write_file_atomically(other, std::span<const Bytes>());
+  for (const char* name : {"f.tmp", ".f.lock", ".f.tmp"}) CHECK(get(folder / name) == name);
+  CHECK(folder.list() == ".f.lock .f.lock.tenon-lock .f.tenon-lock .f.tmp f f.lock f.tmp");
+  for (const char* name : {".f.tenon-lock", ".g.tenon-tmp"})
+    CHECK(error_of([&] { FileLock refused(folder / name); }) ==
+          "[write_file] expected another name than those of locks and temporary files, got one (" + folder / name +
+              ")");
+}
+
+TEST_CASE("a name may be as long as the system allows, with a lock of its own") {
+  const Folder folder;
+  for (const std::size_t length : {std::size_t{NAME_MAX} - 12, std::size_t{NAME_MAX} - 11, std::size_t{NAME_MAX}}) {
+    const std::string name(length, 'n'), sibling = name.substr(1) + "o";
+    const FileLock lock(folder / name), other(folder / sibling);
+    CHECK_THAT(error_of([&] { FileLock second(folder / name); }), ContainsSubstring("only writer"));
+    write_file_atomically(lock, std::span<const Bytes>());
+    CHECK(path_kind(folder / name) == PathKind::file);
+    ::unlink((folder / name).c_str());
+  }
+  CHECK(folder.list().empty());
+}
+
+TEST_CASE("a file that is protected, or that only another may replace, is refused at the lock") {
+  const Folder folder;
+  put(folder / "f", "kept");
+  const auto lock_as_nobody = [&] {
+    return in_child([&] {
+      become_nobody();
+      return error_of([&] { FileLock lock(folder / "f"); });
+    });
+  };
+  ::chmod((folder / "f").c_str(), 0444);
+  CHECK_THAT(lock_as_nobody(),
+             StartsWith("[write_file] expected a file that may be written to, got \"Permission denied\""));
+  ::chmod((folder / "f").c_str(), 0666);
+  CHECK(lock_as_nobody() == "no error");
+  if (::geteuid() == 0) {  // the file and the folder are root's
+    ::chmod(folder.path().c_str(), 01777);
+    CHECK(
+        lock_as_nobody() ==
+        "[write_file] expected a file of one's own, as only owners may replace theirs in a sticky folder, got another "
+        "user's (" +
+            folder / "f" + ")");
+  }
+  CHECK(folder.list() == "f");
 }
 
 TEST_CASE("write_file_atomically refuses, in a sentence") {
@@ -268,16 +326,17 @@ TEST_CASE("a write that fails half-way leaves the old file and no temporary") {
     return error_of([&] { write_file_atomically(folder / "f", std::string(20000, 'x')); });
   });
   CHECK_THAT(answer,
-             StartsWith("[write_file] expected a file that can be written and replaced, got \"File too large\""));
+             StartsWith("[write_file] expected a file of 20000 bytes to be allowed, got \"File too large\"; raise "));
   CHECK(get(folder / "f") == "old");
   CHECK(folder.list() == "f");
 }
 
 TEST_CASE("what an interrupted writer left and cannot be removed is named") {
   const Folder folder;
-  put(folder / "f.tmp/x", "");
-  CHECK_THAT(error_of([&] { write_file_atomically(folder / "f", "x"); }),
-             StartsWith("[write_file] expected to remove what an interrupted writer left") && EndsWith("f.tmp)"));
+  put(folder / ".f.tenon-tmp/x", "");
+  CHECK_THAT(
+      error_of([&] { write_file_atomically(folder / "f", "x"); }),
+      StartsWith("[write_file] expected to remove what an interrupted writer left") && EndsWith(".f.tenon-tmp)"));
 }
 
 TEST_CASE("a second writer is told so") {
@@ -294,9 +353,9 @@ TEST_CASE("a second writer is told so") {
     CHECK(in_child([&] { return error_of([&] { FileLock second(folder / "f"); }); }) == refusal);
     write_file_atomically(lock, std::span<const Bytes>());
     FileLock other(folder / "g");  // another file is another lock
-    CHECK(folder.list() == "f f.lock g.lock");
+    CHECK(folder.list() == ".f.tenon-lock .g.tenon-lock f");
     other = FileLock(folder / "h");
-    CHECK(folder.list() == "f f.lock h.lock");
+    CHECK(folder.list() == ".f.tenon-lock .h.tenon-lock f");
   }
   CHECK(folder.list() == "f");
   FileLock again(folder / "f");
@@ -311,8 +370,8 @@ TEST_CASE("a lock ends with its process, and what that leaves is taken over") {
           ::raise(SIGKILL);
           return "alive";
         }) == "killed by signal 9");
-  CHECK(folder.list() == "f.lock");
-  ::chmod((folder / "f.lock").c_str(), 0444);
+  CHECK(folder.list() == ".f.tenon-lock");
+  ::chmod((folder / ".f.tenon-lock").c_str(), 0444);
   CHECK(in_child([&] {
           become_nobody();
           return error_of([&] { FileLock lock(folder / "f"); });
@@ -374,7 +433,7 @@ TEST_CASE("a writer killed at any instant leaves the old or the new file, whole"
     ::waitpid(child, &status, 0);
     REQUIRE((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
 
-    interrupted = interrupted || std::filesystem::exists(folder / "f.tmp");
+    interrupted = interrupted || std::filesystem::exists(folder / ".f.tenon-tmp");
     const std::string text = get(folder / "f");
     REQUIRE(!text.empty());
     REQUIRE(text.find_first_not_of(text[0]) == std::string::npos);

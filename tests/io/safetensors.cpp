@@ -3,6 +3,7 @@
 #include "tenon/io/safetensors.hpp"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <cmath>
 
@@ -127,6 +128,9 @@ TEST_CASE("safetensors: not a file") {
   CHECK_THAT(error_of([&] { SafeTensors::open(folder.path()); }),
              StartsWith("[read_file] expected a file, got a directory"));
   CHECK_THAT(error_of([&] { SafeTensors::open("/dev/zero"); }),
+             StartsWith("[load_safetensors] expected a file, got a device or pipe"));
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0666) == 0);  // which nobody writes to
+  CHECK_THAT(error_of([&] { SafeTensors::open(folder / "pipe"); }),
              StartsWith("[load_safetensors] expected a file, got a device or pipe"));
 }
 

@@ -22,7 +22,7 @@ if [ "$device" = cuda ]; then on_one_thread="cuda, .*"; fi
 has "$out" "^device  $on_one_thread\$"
 for file in p.csv r.json r.html; do has "$out" "^wrote   $file$"; done
 has "$out" '^result  accuracy 0\.[0-9]{4} \([0-9]+ of 300\), loss [0-9]+\.[0-9]{4}, in [0-9.]+ s$'
-[ -z "$(ls ./*.lock ./*.tmp 2>/dev/null)" ] || fail "left $(ls)"
+[ -z "$(ls .*.tenon-* 2>/dev/null)" ] || fail "left $(ls)"
 [ "$(stat -c %a r.json)" = "$(printf %o $((0666 & ~$(umask))))" ] || fail "mode $(stat -c %a r.json)"
 
 # --- predictions: a line an image; labels as in the data; the prediction is the largest logit

@@ -38,6 +38,8 @@ TENON_THREADS=x no 2 '\[usage\] expected --threads \(TENON_THREADS\) to be .*, g
 no 1 '\[read_file\] expected a readable file, got ".*" \(absent\)$' absent --data data
 no 1 '\[read_file\] expected a file, got a directory \(data\)$' data --data data
 no 1 '\[load_safetensors\] .* \(data/t10k-labels-idx1-ubyte\)$' $labels --data data
+mkfifo pipe && ls -A >before                                             # which nobody writes to
+no 1 '\[load_safetensors\] expected a file, got a device or pipe \(pipe\)$' pipe --data data
 bad() { # bad PATTERN [FLAG...]: the file bad
   ls -A >before
   no 1 "$1 \(bad\)$" bad --data data "${@:2}"
@@ -76,6 +78,9 @@ cp "$root/tests/golden/torch_activations.safetensors" bad
 ls -A >before
 no 2 '\[usage\] expected --model mlp, lenet, cnn or resnet for a file whose metadata name no model, got none \(bad\)$' bad --data data
 bad '\[load_model\] expected .*' --model mlp
+
+# --- names must not write on a terminal as they like
+no 1 '\[read_file\] expected .* \(a\?\[31mb \?\?c é\)$' $'a\e[31mb\n\x7f\xc2\x9bc é' --data data
 
 # --- the data
 no 1 '\[find_dataset\] expected .* \(nowhere\)$' m --data nowhere

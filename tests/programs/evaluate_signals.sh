@@ -14,7 +14,7 @@ for signal in INT:130 TERM:143; do
     printf 'old' >p.csv
     "$evaluate" m --images many --predictions p.csv --threads 1 >"$out" 2>"$err" &
     pid=$!
-    if [ -n "$moment" ]; then wait_for "$moment" $pid; else until [ -e p.csv.lock ]; do sleep 0.01; done; fi
+    if [ -n "$moment" ]; then wait_for "$moment" $pid; else until [ -e .p.csv.tenon-lock ]; do sleep 0.01; done; fi
     begun=$(date +%s%N) got=0
     kill -${signal%:*} $pid
     wait $pid || got=$?
@@ -22,7 +22,7 @@ for signal in INT:130 TERM:143; do
     [ "$got" = "${signal#*:}" ] || fail "expected status ${signal#*:} after SIG${signal%:*}, got $got: $(cat "$err")"
     [ "$took" -lt $((2000 * slowness)) ] || fail "SIG${signal%:*} took $took ms"
     [ "$(cat p.csv)" = old ] || fail "p.csv was touched"
-    [ ! -e p.csv.tmp ] || fail "left $(ls)"
+    [ ! -e .p.csv.tenon-tmp ] || fail "left $(ls -A)"
     [ "$(wc -l <"$err")" -le 2 ] || fail "expected a line, got $(cat "$err")"
   done
 done

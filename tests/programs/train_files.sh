@@ -71,7 +71,40 @@ if [ ${#as[@]} -gt 0 ] && "${as[@]}" test -x "$train"; then
   [ "$got" = 1 ] || fail "expected status 1 for data without permission, got $got"
   has "$err" '^tenon-train: \[find_dataset\] expected .* a folder with four IDX files, got "Permission denied" \(sealed\)$'
   chmod 755 sealed
+
+  # So is a file that is protected; and threads that the system does not start. Sanitizers need some of their own.
+  mkdir open && chmod 777 open && echo kept >open/m && chmod 444 open/m
+  nobody "${mlp[@]}" --data data --out open/m >"$out" 2>"$err" && fail "a protected file was replaced"
+  has "$err" '^tenon-train: \[write_file\] expected a file that may be written to, got "Permission denied"(; a container .*)? \(open/m\)$'
+  [ "$(cat open/m)" = kept ] || fail "a protected file was replaced"
+  if [ "$slowness" = 1 ]; then
+    nobody bash -c 'ulimit -u 1 && exec "$@"' _ "${mlp[@]}" --data data --out open/n --threads 3 >"$out" 2>"$err" &&
+      fail "expected no threads"
+    has "$err" '^tenon-train: \[ThreadPool\] expected 3 threads, got 1, for the system starts no more \(".*"\); ask for fewer \(--threads 1\), or '
+    [ "$(wc -l <"$err")" = 1 ] || fail "expected one line: $(cat "$err")"
+  fi
 fi
+
+# --- what was somebody's stays: files with the names of locks and temporaries, notes in place of metrics
+mkdir names && echo mine >names/a.lock && echo mine >names/a.tmp
+succeed "${mlp[@]}" --data data --out names/a
+[ "$(cat names/a.lock names/a.tmp | xargs)" = "mine mine" ] || fail "a file of the user's is gone: $(ls -A names)"
+succeed "${mlp[@]}" --data data --out names/b.lock --checkpoint names/b
+succeed "${mlp[@]}" --data data --out names/c --checkpoint names/c.tmp
+[ "$(ls -A names | xargs)" = "a a.checkpoint a.lock a.tmp b b.lock c c.tmp" ] || fail "files: $(ls -A names)"
+expect 1 '\[write_file\] expected another name than those of locks and temporary files, got one \(.d.tenon-lock\)$' \
+  "${mlp[@]}" --data data --out d --checkpoint .d.tenon-lock
+echo 'my notes' >notes
+expect 1 '\[metrics\] expected a file of lines that begin \{"epoch": N, got "my notes": name another file \(notes\)$' "${mlp[@]}" --data data --metrics notes
+[ "$(cat notes)" = "my notes" ] || fail "notes were replaced"
+: >metrics
+for again in 1 2; do succeed "${mlp[@]}" --data data --metrics metrics --out names/a; done  # empty, and an older training's
+[ "$(wc -l <metrics)" = 1 ] || fail "metrics: $(cat metrics)"
+
+# --- a name must not write on a terminal as it likes
+succeed "${mlp[@]}" --data data --out $'\e]0;title\a\x7f'
+has "$out" '^saved   \?\]0;title\?\? and \?\]0;title\?\?.checkpoint; '
+rm -- $'\e'*
 
 # --- two writers: the second is told so, and the first is not disturbed
 start "${mlp[@]}" --data data --epochs 1000000 --out busy
@@ -95,6 +128,14 @@ if unshare --mount true 2>/dev/null; then
 else
   echo "note: full disk not tested, unshare --mount is not allowed here"
 fi
+
+# --- a limit to the size of files: as a full disk
+mkdir small limited && cp plain.model small/model
+printf '#!/usr/bin/env bash\nulimit -f 100\nexec "%s" "$@"\n' "$train" >limited/tenon-train && chmod +x limited/tenon-train
+expect 1 '\[write_file\] expected a file of [0-9]+ bytes to be allowed, got "File too large"; raise the limit that ulimit -f tells \(small/checkpoint\)$' \
+  limited/tenon-train --model mlp --epochs 1 --data data --out small/model --checkpoint small/checkpoint
+same small/model plain.model
+[ "$(ls -A small)" = model ] || fail "files: $(ls -A small)"
 
 # --- damaged checkpoints: refused, and left as they are
 "${mlp[@]}" --data data --out c >/dev/null
@@ -142,26 +183,38 @@ for somewhere in "step=0" "step=1 position=128" "step=2 position=200"; do
   place epoch=0 $somewhere
   succeed "$train" --data data --out c --resume auto
 done
+# A resumed training has a good step, so what came with the checkpoint is saved when the next one fails.
+place epoch=0 step=1 position=128
+with_header c.checkpoint 's/"train.lr":"0.001"/"train.lr":"1e300"/' >wild
+expect 1 '\[train\] expected a finite update, got NaN or infinity in step 2, .*; kept holds the weights before it$' "$train" --data data --resume wild --out kept
+same kept plain.model
 : >c.checkpoint
 refused '\[load_safetensors\] '
 [ ! -s c.checkpoint ] || fail "a refused checkpoint was written to"
 
-# --- a loss or an update that is none: the step, the layer, advice, and the last good weights, which load
+# --- a loss or an update that is none: the step, the layer, advice, and the last good weights, which load. Those before
+# the first step are of no use, and replace no model.
 for course in "sgd 1e12" "adam 1e12" "sgd 1e38" "adam 1e38" "sgd 1e300" "adam 1e300"; do
-  rm -f model*
-  expect 1 '\[train\] expected a finite (loss|gradient|update), got NaN or infinity in step [1-9][0-9]*, first in (the gradient of )?([0-9]+\.(weight|bias)|layer [0-9]+ \([A-Za-z0-9]+\)): lower the learning rate, .*; model.safetensors holds the weights before it$' \
+  cp plain.model model.safetensors
+  expect 1 '\[train\] expected a finite (loss|gradient|update), got NaN or infinity in step [1-9][0-9]*, first in (the gradient of )?([0-9]+\.(weight|bias)|layer [0-9]+ \([A-Za-z0-9]+\)): lower the learning rate, .*; (model.safetensors holds the weights before it|nothing was saved, for no good step was made)$' \
     "${mlp[@]}" --data data --batch 20 --optimizer ${course% *} --lr ${course#* }
-  [ -s model.safetensors ] || fail "$course: the last good weights are not there"
-  [ ! -e model.safetensors.lock ] || fail "$course: a lock was left"
+  [ ! -e .model.safetensors.tenon-lock ] || fail "$course: a lock was left"
+  # A first step whose update turns out in the second to have ruined the weights is no good one, either.
+  if grep -qE ' in step 1,|; nothing was saved' "$err"; then
+    has "$err" ' in step [12], .*; nothing was saved, for no good step was made$'
+    same plain.model model.safetensors
+    continue
+  fi
+  cmp -s plain.model model.safetensors && fail "$course: the last good weights are not there"
   # After 1e12 they may be good for the last training batch, and yet so large that the outputs of others are not finite.
   [[ ! -x $evaluate || $course == *1e12 ]] || succeed "$evaluate" model.safetensors --data data
 done
 
 # --- nor does a checkpoint hold weights that no batch has been through since an update of such size
 rm -f model*
-expect 1 '\[train\] expected a finite output, got NaN or infinity in step 1, first in layer [0-9]+ \([A-Za-z0-9]+\): .*; model.safetensors holds the weights before it$' \
+expect 1 '\[train\] expected a finite output, got NaN or infinity in step 1, first in layer [0-9]+ \([A-Za-z0-9]+\): .*; nothing was saved, for no good step was made$' \
   "${mlp[@]}" --data data --batch 20 --lr 1e37 --checkpoint-every 1
-[ ! -e model.safetensors.checkpoint ] || fail "a checkpoint of weights that are of no use"
+[ -z "$(ls model* 2>/dev/null)" ] || fail "a model or checkpoint of weights that are of no use"
 succeed "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e12 --clip-norm 1e-13  # as the error advises
 
 # --- the last step diverges: its weights are finite, what they make of the test images is not, and nothing is replaced
@@ -178,5 +231,5 @@ same good.checkpoint plain.model.checkpoint
 expect 1 "$no_test_loss" "${diverges[@]}" --out late --epochs 3
 [ ! -e late ] || fail "a model that diverged was saved"
 
-[ -z "$(ls ./*.tmp 2>/dev/null)" ] || fail "half-written files: $(ls)"
+[ -z "$(ls .*.tenon-tmp 2>/dev/null)" ] || fail "half-written files: $(ls -A)"
 exit 0

@@ -44,6 +44,13 @@ has "$out" '^saved   model.safetensors and .*; test accuracy 0'
 grep -q '^epoch' "$out" && fail "trained on after the end"
 same first model.safetensors
 
+# --- at the end, into another file: its checkpoint is written, too, over one of another training
+succeed "${mlp[@]}" --seed 2 --out elsewhere
+succeed "$train" --data data --resume model.safetensors.checkpoint --out elsewhere
+has "$out" '^saved   elsewhere and elsewhere.checkpoint; '
+same first elsewhere
+same model.safetensors.checkpoint elsewhere.checkpoint
+
 # --- what was given as well must agree; what comes from elsewhere is free
 for flag in "--lr 0.002" "--epochs 3" "--model cnn" "--batch 65" "--seed 2" "--limit 100" "--augment flip" "--optimizer adamw" "--schedule constant" "--clip-norm 1"; do
   expect 2 "\[usage\] expected ${flag% *} [^ ]+ as in the checkpoint, got ${flag#* } \(model.safetensors.checkpoint\)$" "$train" --data data --resume auto $flag
@@ -69,7 +76,11 @@ expect 1 '\[load_safetensors\] ' "$train" --data data --resume data/t10k-labels-
 sed 's/"tenon.format":"1"/"tenon.format":"2"/' model.safetensors.checkpoint >newer
 expect 1 '\[load_model\] expected a file of format 1, got format "2": .*newer tenon.* \(newer\)$' "$train" --data data --resume newer
 echo '{"epochs": 1}' >foreign.jsonl
-expect 1 '\[resume\] expected lines that begin \{"epoch": N, got "\{\\"epochs\\": 1\}" \(foreign.jsonl\)$' \
-  "$train" --data data --resume auto --metrics foreign.jsonl
-has foreign.jsonl epochs
+foreign='\[metrics\] expected a file of lines that begin \{"epoch": N, got "\{\\"epochs\\": 1\}": name another file \(foreign.jsonl\)$'
+expect 1 "$foreign" "$train" --data data --resume auto --metrics foreign.jsonl
+{ echo '{"epoch": 1, "mine": 1}' && cat foreign.jsonl; } >kept && cp kept foreign.jsonl
+expect 1 "$foreign" "$train" --data data --resume auto --metrics foreign.jsonl
+same kept foreign.jsonl
+mkfifo pipe  # which nobody writes to
+expect 1 '\[load_safetensors\] expected a file, got a device or pipe \(pipe\)$' "$train" --data data --resume pipe
 exit 0

@@ -2,8 +2,8 @@
 // safely. The only header that speaks POSIX.
 //
 // A file is written beside its target and renamed over it, so that a kill at any instant leaves the old or the new one,
-// whole. The temporary's name is fixed (TARGET.tmp) and belongs to whoever holds the lock on the target (TARGET.lock):
-// what a killed writer leaves behind is replaced by the next one and never piles up.
+// whole. The temporary's name is fixed (.TARGET.tenon-tmp) and belongs to whoever holds the lock on the target
+// (.TARGET.tenon-lock): what a killed writer leaves behind is replaced by the next one and never piles up.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -197,7 +197,9 @@ class InputFile {
  public:
   static constexpr std::uint64_t unknown = std::numeric_limits<std::uint64_t>::max();
 
-  explicit InputFile(const std::string& path) : path_(path), fd_(detail::open_fd(path, O_RDONLY)) {
+  /// A pipe that nobody writes to yet is waited for, unless `wait` is false.
+  explicit InputFile(const std::string& path, bool wait = true)
+      : path_(path), fd_(detail::open_fd(path, O_RDONLY | (wait ? 0 : O_NONBLOCK))) {
     struct stat status;
     if (!fd_ || ::fstat(fd_.get(), &status) != 0) throw detail::os_error("read_file", "a readable file", errno, path);
     if (S_ISDIR(status.st_mode)) throw Error("read_file", "expected a file, got a directory", path);
@@ -258,10 +260,34 @@ inline std::vector<std::byte> read_file(const std::string& path, std::uint64_t m
 
 namespace detail {
 
+inline constexpr std::string_view lock_suffix = ".tenon-lock", temporary_suffix = ".tenon-tmp";
+
+// A hidden file beside `path`, of a name that is nobody else's. A name that would become too long gives way to its hash
+// (64-bit FNV-1a): two of the same hash would be taken for one file, and the second writer be refused.
+inline std::string beside(const std::string& path, std::string_view suffix) {
+  const std::size_t at = path.rfind('/') + 1;  // npos + 1 is 0
+  std::string name = path.substr(at);
+  if (name.size() + lock_suffix.size() + 1 > NAME_MAX) {
+    std::uint64_t hash = 14695981039346656037u;
+    for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211u;
+    name = std::to_string(hash);
+  }
+  return path.substr(0, at).append(".").append(name).append(suffix);
+}
+
+inline std::string_view owner_advice(int code) {
+  return code == EACCES && in_container()
+             ? "a container that writes to a mounted folder runs as its owner: --user \"$(id -u):$(id -g)\""
+             : "";
+}
+
 // The file that a write to `path` will replace: links followed, and only what a rename can replace.
 inline std::string replaceable(const std::string& path) {
   struct stat status;
   if (path.empty() || path.back() == '/') throw Error("write_file", "expected a file name, got a folder's", path);
+  for (const std::string_view suffix : {lock_suffix, temporary_suffix})
+    if (path[path.rfind('/') + 1] == '.' && path.ends_with(suffix))
+      throw Error("write_file", "expected another name than those of locks and temporary files, got one", path);
   if (::lstat(path.c_str(), &status) != 0) {
     if (errno == ENOENT) return path;  // new, or the folder is missing: opening the lock tells
     throw os_error("write_file", "a folder that can be written to", errno, path);
@@ -276,6 +302,18 @@ inline std::string replaceable(const std::string& path) {
   }
   if (S_ISDIR(status.st_mode)) throw Error("write_file", "expected a file, got a directory", path);
   if (!S_ISREG(status.st_mode)) throw Error("write_file", "expected a regular file, got a device or pipe", path);
+  // The rename asks for neither: who protects a file from writing wants to keep it, and who may not replace one (in a
+  // folder like /tmp) would hear of it after the work.
+  if (::faccessat(AT_FDCWD, target.c_str(), W_OK, AT_EACCESS) != 0)
+    throw os_error("write_file", "a file that may be written to", errno, path, owner_advice(errno));
+  struct stat folder;
+  const uid_t me = ::geteuid();
+  if (me != 0 && status.st_uid != me && ::stat(folder_of(target).c_str(), &folder) == 0 && folder.st_uid != me &&
+      (folder.st_mode & S_ISVTX) != 0)
+    throw Error("write_file",
+                "expected a file of one's own, as only owners may replace theirs in a sticky folder, "
+                "got another user's",
+                path);
   return target;
 }
 
@@ -312,14 +350,14 @@ inline bool write_all(const Fd& fd, Bytes bytes) {  // false: errno tells
 
 /// Holds the right to write a file, until destroyed. A second holder, in this process or another, gets an Error.
 ///
-/// The lock is the kernel's (flock on PATH.lock), so it ends with its process, however that ends; the empty PATH.lock
-/// that a killed process leaves is taken over by the next. Everything that would make a later write fail for sure
-/// (no folder, no permission, a directory or a single mounted file in the way) fails here, early.
+/// The lock is the kernel's (flock on .NAME.tenon-lock in the same folder), so it ends with its process, however that
+/// ends; the empty file that a killed process leaves is taken over by the next. Everything that would make a later write
+/// fail for sure (no folder, no permission, a directory or a single mounted file in the way) fails here, early.
 class FileLock {
  public:
   explicit FileLock(const std::string& path) : path_(detail::replaceable(path)) {
     if (detail::is_mount_point(path_)) throw detail::mounted_error(path_);
-    const std::string lock = path_ + ".lock";
+    const std::string lock = detail::beside(path_, detail::lock_suffix);
     constexpr int flags = O_NOFOLLOW | O_NONBLOCK;
     for (;;) {
       fd_ = detail::open_fd(lock, O_RDWR | O_CREAT | flags, 0666);
@@ -329,10 +367,7 @@ class FileLock {
       }
       if (!fd_)
         throw detail::os_error("write_file", "an existing folder that can be written to", errno, path_,
-                               errno == EACCES && in_container()
-                                   ? "a container that writes to a mounted folder runs as its owner: --user "
-                                     "\"$(id -u):$(id -g)\""
-                                   : "");
+                               detail::owner_advice(errno));
       while (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EINTR) continue;
         const int code = std::exchange(errno, 0);
@@ -356,7 +391,7 @@ class FileLock {
     return *this;
   }
   ~FileLock() {
-    if (fd_) ::unlink((path_ + ".lock").c_str());
+    if (fd_) ::unlink(detail::beside(path_, detail::lock_suffix).c_str());
   }
 
   /// The file that may be written; a link given to the constructor has been followed.
@@ -370,12 +405,15 @@ class FileLock {
 /// Replaces the locked file by the pieces one after another: afterwards it is the new one on disk, or, after an Error
 /// or a kill, the old one. Mode is 0666 less umask.
 inline void write_file_atomically(const FileLock& lock, std::span<const Bytes> pieces) {
-  const std::string temporary = lock.path() + ".tmp";
+  const std::string temporary = detail::beside(lock.path(), detail::temporary_suffix);
   const auto failed = [&](int code) {
     ::unlink(temporary.c_str());
     std::uint64_t bytes = 0;
     for (const Bytes& piece : pieces) bytes += piece.size();
     if (code == EBUSY) return detail::mounted_error(lock.path());
+    if (code == EFBIG)
+      return detail::os_error("write_file", "a file of " + std::to_string(bytes) + " bytes to be allowed", code,
+                              lock.path(), "raise the limit that ulimit -f tells");
     if (code == ENOSPC || code == EDQUOT)
       return detail::os_error("write_file", "room for " + std::to_string(bytes) + " bytes", code, lock.path());
     return detail::os_error("write_file", "a file that can be written and replaced", code, lock.path());

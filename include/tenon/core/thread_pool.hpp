@@ -7,6 +7,8 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -22,6 +24,13 @@ class ThreadPool final : public kernels::Executor {
     threads_.reserve(static_cast<std::size_t>(workers - 1));
     try {
       for (int w = 1; w < workers; ++w) threads_.emplace_back([this, w] { serve(w); });
+    } catch (const std::system_error& e) {
+      stop();
+      const std::string got = std::to_string(threads_.size() + 1);
+      throw Error("ThreadPool", "expected " + std::to_string(workers) + " threads, got " + got +
+                                    ", for the system starts no more (\"" + e.code().message() +
+                                    "\"); ask for fewer (--threads " + got +
+                                    "), or raise the limit that ulimit -u or the container sets");
     } catch (...) {
       stop();
       throw;

@@ -65,7 +65,7 @@ std::vector<T> read_as(const TensorInfo& tensor, std::string_view where) {
 class SafeTensors {
  public:
   static SafeTensors open(const std::string& path) {
-    InputFile file(path);
+    InputFile file(path, false);
     if (file.size() == InputFile::unknown)
       throw Error("load_safetensors", "expected a file, got a device or pipe", path);
     std::byte first[8];
