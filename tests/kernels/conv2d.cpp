@@ -69,7 +69,7 @@ TEST_CASE("conv2d passes NaN on to every result that saw it, and no further than
   x[(2 * 6 + 3) * 8 + 5] = std::numeric_limits<float>::quiet_NaN();  // pixel (2, 3): seen by pixels (1 .. 3, 2 .. 4)
   const Op<float> o = op<float, D, relu>();
   for_each_cpu([&](Cpu& dev) {
-    spoil(dev, o.room.scratch);
+    spoil_scratch(dev, o.room.scratch);
     Memory<float> packed(o.packed), all(6 * 6 * 16);
     o.forward(dev, 1, x.data(), w.data(), nullptr, packed.span(), all.data(), nullptr);
     const auto y = all.read();

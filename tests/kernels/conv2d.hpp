@@ -85,10 +85,6 @@ void each_way(F&& f) {
     f(dev);
   }
 }
-template <class D>
-void spoil(D& dev, std::size_t bytes) {
-  if constexpr (D::host_memory) spoil_scratch(dev, bytes);
-}
 
 template <class T>
 void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
@@ -130,7 +126,7 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
   constexpr T nan = std::numeric_limits<T>::quiet_NaN();  // in memory that nobody may take for zeros
   SameBitsOn<Device> same, same_gradients;
   each_way([&](Device& dev) {
-    spoil(dev, op.room.scratch);
+    spoil_scratch(dev, op.room.scratch);
     Memory<T> x_(x, offset), w_(w, offset), b_(b), packed(op.packed, nan, offset), y(n * out, nan), dy_(dy, offset),
         work(op.room.work, nan);
     Memory<std::uint8_t> argmax(op.f.pooled ? n * out : 0, 77);
@@ -138,7 +134,7 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
     op.forward(dev, batch, x_.data(), w_.data(), bias_, packed.span(), y.data(), nullptr);
     CHECK(difference(y.read(), want, 0, off) == "");
     y.write(std::vector<T>(n * out, nan));
-    spoil(dev, op.room.scratch);
+    spoil_scratch(dev, op.room.scratch);
     op.forward(dev, batch, x_.data(), w_.data(), bias_, packed.span(), y.data(), op.f.pooled ? argmax.data() : nullptr);
     CHECK(difference(y.read(), want, 0, off) == "");
     CHECK(same(dev, y.read()));
@@ -150,7 +146,7 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
     if (op.f.pooled && argmax.read() != places) backward_of(argmax.read());
     Memory<T> dx(x.size()), dw(w.size()), db(b.size());
     const auto backward = [&](Gradient<T> to_dx, Gradient<T> to_dw, Gradient<T> to_db) {
-      spoil(dev, op.room.scratch);
+      spoil_scratch(dev, op.room.scratch);
       dy_.write(dy);
       op.backward(dev, batch, x_.data(), w_.data(), op.f.act.kind == Activation::none ? nullptr : y.data(),
                   op.f.pooled ? argmax.data() : nullptr, dy_.data(), to_dx, to_dw, to_db, work.span());
@@ -239,7 +235,7 @@ void passes_nan_on() {
   x[(1 * 6 + 1) * D.c + 2] = std::numeric_limits<float>::quiet_NaN();  // pixel (1, 1): seen by (0 .. 2, 0 .. 2)
   const Op<float> o = op<float, D, relu_pool2>();
   each_way([&](Device& dev) {
-    spoil(dev, o.room.scratch);
+    spoil_scratch(dev, o.room.scratch);
     Memory<float> x_(x), w(integers<float>(9 * D.c * 9, 2)), packed(o.packed), y(9 * 9);
     Memory<std::uint8_t> places(9 * 9);
     o.forward(dev, 1, x_.data(), w.data(), nullptr, packed.span(), y.data(), places.data());

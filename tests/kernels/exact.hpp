@@ -35,10 +35,13 @@ double allowed(Kind kind, int k) {
   return kind == Kind::whole ? 0 : std::numeric_limits<T>::epsilon() * (k + 8);
 }
 
-/// Reserves scratch and fills it with NaN: a kernel that takes it for zeros is found out.
-inline void spoil_scratch(Cpu& dev, std::size_t bytes) {
-  dev.reserve_scratch(bytes);
-  for (int worker = 0; worker < dev.threads() && bytes; ++worker) std::memset(dev.scratch(worker), 0xff, bytes);
+/// Reserves scratch, where a device's workers have it, and fills it with NaN: a kernel that takes it for zeros is found out.
+template <class D>
+void spoil_scratch(D& dev, std::size_t bytes) {
+  if constexpr (D::host_memory) {
+    dev.reserve_scratch(bytes);
+    for (int worker = 0; worker < dev.threads() && bytes; ++worker) std::memset(dev.scratch(worker), 0xff, bytes);
+  }
 }
 
 template <class T>
