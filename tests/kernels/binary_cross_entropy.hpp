@@ -38,7 +38,7 @@ void agrees(const std::vector<T>& x, const std::vector<T>& target, std::size_t o
     const LossSums at_evaluation = loss_of<T>(dev, from, t, nullptr);
     CHECK(at_evaluation.loss_sum == sums.loss_sum);
     CHECK(at_evaluation.correct == right);
-    loss_of(dev, in_place, t, in_place.data());
+    CHECK(loss_of(dev, in_place, t, in_place.data()).loss_sum == sums.loss_sum);
     CHECK(same(dev, in_place.read()));
     CHECK((dx.intact() && in_place.intact()));
   });

@@ -60,7 +60,7 @@ void agrees(int batch, double smoothing, bool weighted, double scale, double tol
     const LossSums at_evaluation = loss_of<T, C>(dev, from, y, options, nullptr);
     CHECK(at_evaluation.loss_sum == sums.loss_sum);
     CHECK(at_evaluation.correct == sums.correct);
-    loss_of<T, C>(dev, in_place, y, options, in_place.data());
+    CHECK(loss_of<T, C>(dev, in_place, y, options, in_place.data()).loss_sum == sums.loss_sum);
     CHECK(same(dev, in_place.read()));
     CHECK((dx.intact() && in_place.intact()));
   });
