@@ -1,5 +1,5 @@
-// Cross-entropy: loss, gradient and accuracy against the definition, for rows that on Cuda a thread owns, or a warp, in one
-// block and in several; weights, smoothing, huge logits. (On which device: devices.hpp.)
+// Cross-entropy: loss, gradient and accuracy against the definition, for rows that on Cuda a thread owns, or a warp, in
+// one block and in several; weights, smoothing, huge logits. (On which device: devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
 
