@@ -73,7 +73,7 @@ LossSums cross_entropy_rows(const CrossEntropyRows<T>& r, std::size_t begin, std
     T total = 0;
     for (int c = 0; c < r.classes; ++c) total += math::exp(x[c] - greatest);
     const CrossEntropyRow<T> row = cross_entropy_row(r, x, label, greatest, total);
-    sums = sums + LossSums{row.loss, row.weight, top == label, 1};
+    sums = sums + LossSums{row.loss, row.weight, row.loss == row.loss && top == label, 1};
     if (!dx) continue;
     for (int c = 0; c < r.classes; ++c)
       dx[c] = row.factor * math::exp(x[c] - greatest) - row.each * (r.class_weights ? r.class_weights[c] : T(1));
@@ -149,7 +149,7 @@ TENON_AVX2 inline LossSums cross_entropy_rows(const CrossEntropyRows<float>& r, 
     ExpSum exps{x, in_place ? nullptr : dx, _mm256_set1_ps(top.value), _mm256_setzero_ps()};
     for_each_vector(0, classes, exps);
     const CrossEntropyRow<float> row = cross_entropy_row(r, x, label, top.value, sum(exps.total));
-    sums = sums + LossSums{row.loss, row.weight, top.place == label, 1};
+    sums = sums + LossSums{row.loss, row.weight, row.loss == row.loss && top.place == label, 1};
     if (!dx) continue;
     if (in_place) {
       exps.e = dx;

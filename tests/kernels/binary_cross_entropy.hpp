@@ -1,0 +1,75 @@
+// Binary cross-entropy on logits: loss, gradient, decisions; huge and tiny logits. (On which device: devices.hpp.)
+// SPDX-License-Identifier: MIT
+#pragma once
+
+#include "kernels/on_device.hpp"
+#include "tenon/losses/binary_cross_entropy.hpp"
+#include "tenon/ref/binary_cross_entropy.hpp"
+
+namespace {
+
+template <class T, int N = 1>
+LossSums loss_of(Device& dev, Memory<T>& x, Memory<T>& target, T* dx) {
+  const int rows = static_cast<int>(x.size() / N);
+  return BinaryCrossEntropy<T>{}(dev, In<T, Batch, N>(x.data(), rows), target.data(), Out<T, Batch, N>(dx, rows));
+}
+
+template <class T>
+void agrees(const std::vector<T>& x, const std::vector<T>& target, std::size_t offset = 0) {
+  const double tolerance = sizeof(T) == 4 ? 1e-6 : 1e-14;
+  const std::size_t n = x.size();
+  const int rows = static_cast<int>(n);
+  INFO("elements " << n << ", offset " << offset);
+  std::vector<double> want(n);
+  const double loss = kernels::ref::binary_cross_entropy(widen(x).data(), widen(target).data(), n, want.data());
+  std::int64_t right = 0;
+  for (std::size_t i = 0; i < n; ++i) right += (x[i] > 0) == (target[i] > T(0.5));
+  SameBitsOn<Device> same, same_loss;
+  Ways<Device>::each([&](Device& dev) {
+    Memory<T> from(x, offset), t(target), dx(n), in_place(x);
+    const LossSums sums = loss_of(dev, from, t, dx.data());
+    CHECK(std::abs(sums.loss() - loss) <= tolerance * loss);
+    CHECK(sums.correct == right);
+    CHECK(sums.count == rows);
+    CHECK(sums.weight_sum == rows);
+    CHECK(difference(dx.read(), want, tolerance, tolerance / rows) == "");
+    CHECK(same(dev, dx.read()));
+    CHECK(same_loss(dev, std::vector<double>{sums.loss_sum}));
+    const LossSums at_evaluation = loss_of<T>(dev, from, t, nullptr);
+    CHECK(at_evaluation.loss_sum == sums.loss_sum);
+    CHECK(at_evaluation.correct == right);
+    CHECK(loss_of(dev, in_place, t, in_place.data()).loss_sum == sums.loss_sum);
+    CHECK(same(dev, in_place.read()));
+    CHECK((dx.intact() && in_place.intact()));
+  });
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("binary_cross_entropy agrees with its definition", "", float, double) {
+  using T = TestType;
+  // On Cuda one block takes 8192.
+  for (const std::size_t n : {1, 2, 3, 4, 5, 7, 8, 9, 31, 33, 1000, 4097, 8192, 8193, 20001}) {
+    agrees(numbers<T>(n, 1, -4, 4), numbers<T>(n, 2, 0, 1), n % 3);
+    auto hard = numbers<T>(n, 3, 0, 1);
+    for (T& t : hard) t = t > T(0.5);
+    agrees(numbers<T>(n, 4, -4, 4), hard);
+  }
+}
+
+TEMPLATE_TEST_CASE("binary_cross_entropy is safe at logits of 1e4, and exact where it is nearly 0", "", float, double) {
+  using T = TestType;
+  agrees<T>({T(1e4), T(-1e4), T(1e4), T(-1e4), 88, -88, 0, 20, -20}, {1, 0, 0, 1, 1, 0, 1, 1, 0});
+  agrees<T>({20, -20, 25, -25, 20, -20, 25, -25, 30}, {1, 0, 1, 0, 1, 0, 1, 0, 1});  // 1e-9 each
+}
+
+TEST_CASE("binary_cross_entropy's gradient is that of its loss") {
+  Device dev = device<Device>();
+  const std::vector<double> x{1, -2, 0.5, 3};
+  Memory<double> from(x), target(std::vector<double>{0, 1, 0.5, 0.9}), dx(x.size());
+  loss_of<double, 2>(dev, from, target, dx.data());
+  check_gradient(dx.read(), x, 1e-9, [&](const auto& at) {
+    Memory<double> moved(at);
+    return loss_of<double, 2>(dev, moved, target, nullptr).loss();
+  });
+}
