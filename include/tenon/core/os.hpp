@@ -275,10 +275,12 @@ inline std::string beside(const std::string& path, std::string_view suffix) {
   return path.substr(0, at).append(".").append(name).append(suffix);
 }
 
-inline std::string_view owner_advice(int code) {
-  return code == EACCES && in_container()
-             ? "a container that writes to a mounted folder runs as its owner: --user \"$(id -u):$(id -g)\""
-             : "";
+/// That `code` is why nothing can be written there. What it looks for in a container leaves an errno of its own.
+inline Error not_writable(const char* expected, int code, const std::string& path) {
+  return os_error("write_file", expected, code, path,
+                  code == EACCES && in_container()
+                      ? "a container that writes to a mounted folder runs as its owner: --user \"$(id -u):$(id -g)\""
+                      : "");
 }
 
 // The file that a write to `path` will replace: links followed, and only what a rename can replace.
@@ -305,7 +307,7 @@ inline std::string replaceable(const std::string& path) {
   // The rename asks for neither: who protects a file from writing wants to keep it, and who may not replace one (in a
   // folder like /tmp) would hear of it after the work.
   if (::faccessat(AT_FDCWD, target.c_str(), W_OK, AT_EACCESS) != 0)
-    throw os_error("write_file", "a file that may be written to", errno, path, owner_advice(errno));
+    throw not_writable("a file that may be written to", errno, path);
   struct stat folder;
   const uid_t me = ::geteuid();
   if (me != 0 && status.st_uid != me && ::stat(folder_of(target).c_str(), &folder) == 0 && folder.st_uid != me &&
@@ -365,9 +367,7 @@ class FileLock {
         fd_ = detail::open_fd(lock, O_RDONLY | flags);
         if (!fd_) errno = EACCES;
       }
-      if (!fd_)
-        throw detail::os_error("write_file", "an existing folder that can be written to", errno, path_,
-                               detail::owner_advice(errno));
+      if (!fd_) throw detail::not_writable("an existing folder that can be written to", errno, path_);
       while (::flock(fd_.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno == EINTR) continue;
         const int code = std::exchange(errno, 0);
