@@ -44,7 +44,7 @@ expect 1 'no tenon-doctor in ' "$gate" --emulated --bin . --out results
 [ "$(ls -A "$root/bench")" = "$before" ] || fail "wrote into bench/"
 
 # --- all of it, on images that it makes itself
-run 0
+COMPUTE_SANITIZER='' run 3
 has "$out" '^gpu-gate: passed: tests, curves, reproducibility, training; not passed: sanitizer not run: no compute-sanitizer'
 is "[(k, v['status']) for k, v in p.items() if v['status'] != 'passed' and v['gate']][0][0]" sanitizer
 is "r['emulated'], r['verdict'][:7], len(r['facts']['sha256'])" "(True, 'passed:', 6)"
@@ -129,10 +129,10 @@ is "{i['status'] for i in p['sanitizer']['items']}" "{'failed'}"
 
 # --- time: what does not fit was not run, and nothing is left running
 of=$bin
-run 0 --minutes 0.001
+run 3 --minutes 0.001
 has "$out" '^gpu-gate: not passed: tests not run: time; curves not run: time; reproducibility not run: time; '
 broken tests_cuda <<<'case "$*" in *list*) exec "$real" "$@" ;; esac; echo $$ >>'"$PWD"'/pids; sleep 1000'
-run 0 --minutes 0.05 --only tests
+run 3 --minutes 0.05 --only tests
 is "{i['status'] for i in p['tests']['items']}" "{'not run: time'}"
 while read -r pid; do if kill -0 "$pid" 2>/dev/null; then fail "left process $pid"; fi; done <pids
 
