@@ -86,9 +86,13 @@ is "[i['name'] for i in p['tests']['items'] if i['status'] == 'failed']" "['perm
 has results/*.md 'tests, permute: status 1: test cases: 3 . 1 failed'
 
 broken tests_cuda <<<'case "$*" in *permute*) echo "skipped: no such device"; exit 77 ;; esac; exec "$real" "$@"'
-run 0 --only tests
+run 3 --only tests
 has "$out" '^gpu-gate: not passed: tests incomplete: 1 of 3 not run$'
 is "p['tests']['skipped']" 1
+broken tests_cuda <<<'case "$*" in *permute*) "$real" "$@"; echo "skipped: one GPU"; exit 77 ;; esac; exec "$real" "$@"'
+run 0 --only tests
+has "$out" '^gpu-gate: passed: tests$'
+is "[i['why'] for i in p['tests']['items'] if i['name'] == 'permute']" "['skipped: one GPU']"
 
 broken tests_cuda <<<'case "$*" in *permute*) kill -SEGV $$ ;; esac; exec "$real" "$@"'
 run 1 --only tests
