@@ -1,4 +1,4 @@
-// Element by element: exact, for every length around a vector, a piece of 16 bytes, a block and a task, aligned and not.
+// Element by element: exact, for lengths around a vector, a piece of 16 bytes, a block and a task, aligned and not.
 // (On which device: devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once

@@ -35,7 +35,7 @@ double allowed(Kind kind, int k) {
   return kind == Kind::whole ? 0 : std::numeric_limits<T>::epsilon() * (k + 8);
 }
 
-/// Reserves scratch, where a device's workers have it, and fills it with NaN: a kernel that takes it for zeros is found out.
+/// Reserves scratch, where a device has it, and fills it with NaN: a kernel that takes it for zeros is found out.
 template <class D>
 void spoil_scratch(D& dev, std::size_t bytes) {
   if constexpr (D::host_memory) {

@@ -1,8 +1,8 @@
-// Matrix products against the reference: every remainder of the Cpu's tile, around a tile and a stage of Cuda's, with K cut
-// among blocks and not, in each order of operands that a layer needs. (On which device: devices.hpp.)
+// Matrix products against the reference: every remainder of the Cpu's tile, around a tile and a stage of Cuda's, with K
+// cut among blocks and not, in each order of operands that a layer needs. (On which device: devices.hpp.)
 // Who includes this defines, besides Device,
 //   multiply<A, KA, KB>(dev, call)   C = A(a b + bias), or C += a b
-//   each_math(f)                     f(own) for every kind of numbers that the device multiplies floats in; own: float's
+//   each_math(f)                     f(own) for every kind of numbers that the device multiplies floats in; own: fp32
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,7 +16,7 @@ struct Size {
   int m, n, k;
 };
 
-/// Where operands lie, in rows that are so many values apart: A (m, k) if it is "by k", else (k, m); B (n, k), else (k, n).
+/// Where operands lie, in rows so many values apart: A (m, k) if it is "by k", else (k, m); B (n, k), else (k, n).
 template <class T>
 struct Call {
   Size s;
@@ -144,8 +144,8 @@ struct Check {
         active(f.want(A, true, false)),
         added(f.want(none, false, true)) {}
 
-  /// With a bias, to be added to, and neither; the bits depend on no order of operands. Cuda's ways differ in the order of
-  /// threads alone, which one product shows; what is neither is in linear's tests, without bias, and in gemm_pair's.
+  /// With a bias, to be added to, and neither; the bits depend on no order of operands. Cuda's ways differ in the order
+  /// of threads alone, which one product shows; what is neither is in linear's tests, without bias, and in gemm_pair's.
   template <bool KA, bool KB>
   void in_order(Device& dev, std::size_t offset, bool first) {
     INFO("by k " << KA << KB);

@@ -1,4 +1,5 @@
-// Linear: output and gradients against the reference, with and without bias and activation. (On which device: devices.hpp.)
+// Linear: output and gradients against the reference, with and without bias and activation. (On which device:
+// devices.hpp.)
 // Who includes this defines, besides Device, room<T>(in, out): what a layer takes from its caller.
 // SPDX-License-Identifier: MIT
 #pragma once

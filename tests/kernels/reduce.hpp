@@ -1,4 +1,4 @@
-// Reductions over flat memory: exact enough, the same bits in every way and aligned or not, and not to be fooled by NaN.
+// Reductions over flat memory: exact enough, the same bits in every way and aligned or not, not to be fooled by NaN.
 // (On which device: devices.hpp.)
 // SPDX-License-Identifier: MIT
 #pragma once
