@@ -131,9 +131,11 @@ class LossDelivery {
   unsigned blocks_;
 };
 
+inline constexpr unsigned loss_most_threads = 512;  // of a block alone; a thread of 1024 would have too few registers
+
 // f(y, target, part) adds to the part and gives the gradient.
 template <class T, class F>
-__global__ void __launch_bounds__(1024)
+__global__ void __launch_bounds__(loss_most_threads)
     loss_of_elements(const T* y, const T* target, T* dy, std::size_t n, bool wide, F f, LossEnd end) {
   constexpr int size = Wide<T>::size;
   LossPart part;
@@ -161,7 +163,9 @@ void elementwise_loss(const Cuda& dev, const char* name, const T* y, const T* ta
   constexpr std::size_t size = Wide<T>::size, most_of_one_block = 8192;
   const bool one = n <= most_of_one_block;
   const unsigned pieces = blocks_for(n, size);
-  const unsigned threads = !one ? loss_threads : pieces < 1024 ? blocks_for(pieces, warp_size) * warp_size : 1024;
+  const unsigned threads = !one                         ? loss_threads
+                           : pieces < loss_most_threads ? blocks_for(pieces, warp_size) * warp_size
+                                                        : loss_most_threads;
   const unsigned needed = one ? 1 : blocks_for(n, size * threads), blocks = needed < loss_blocks ? needed : loss_blocks;
   const LossDelivery deliver(dev, blocks, static_cast<double>(n), count);
   const bool wide = is_wide_aligned(y) && is_wide_aligned(target) && is_wide_aligned(dy);
