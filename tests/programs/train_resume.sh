@@ -30,6 +30,7 @@ check_course() {  # MODEL FLAG...
 }
 check_course mlp --optimizer sgd --schedule step
 check_course mlp --optimizer adam
+check_course cnn
 check_course resnet --optimizer adamw --schedule onecycle
 
 # --- auto: from the start if there is nothing, on if there is, and at the end nothing is left to do
