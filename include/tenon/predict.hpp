@@ -99,8 +99,7 @@ class Predictor {
     device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
     outputs_ = kernels::ForHost<Device, float>(static_cast<std::size_t>(capacity) * outputs);
     if constexpr (requires { device_.allow_cublas; }) device_.allow_cublas = false;  // of this handle alone
-    if constexpr (!Device::host_memory) measure_scratch(device_, [this] { run_steps(capacity_); });
-    if constexpr (has_graphs) {
+    if constexpr (has_graphs) {  // which measures the scratch memory
       graphs_.full = capture(device_, [this] { run_steps(capacity_); });
       graphs_.one = capacity_ == 1 ? graphs_.full : capture(device_, [this] { run_steps(1); });
     }

@@ -11,18 +11,6 @@ using Device = tenon::Cuda;
 
 namespace {
 
-/// Sets how products are computed, for a scope.
-class With {
- public:
-  explicit With(CudaMath m) : before_(cuda().math) { cuda().math = m; }
-  ~With() { cuda().math = before_; }
-
- private:
-  CudaMath before_;
-};
-
-constexpr CudaMath maths[] = {CudaMath::fp32, CudaMath::tf32, CudaMath::bf16};
-
 template <class T, ConvDims D, Fuse F>
 constexpr Room room() {
   return {};
@@ -52,7 +40,7 @@ TEST_CASE("cuda: conv2d agrees with the reference for the first layers of networ
 
 TEST_CASE("cuda: conv2d of whole numbers is exact on tensor cores") {
   for (const CudaMath m : maths) {
-    const With with(m);
+    const WithMath with(m);
     agrees<float, ConvDims{16, 6, 7, 16, 1, three}, relu>(Kind::whole, 3);
     agrees<float, ConvDims{8, 7, 5, 40, 1, three}, relu_pool2_first>(Kind::whole, 5);
     agrees<float, ConvDims{32, 14, 14, 64, 1, three}, relu_pool2_first>(Kind::whole, 2);
@@ -65,7 +53,7 @@ TEST_CASE("cuda: conv2d of whole numbers is exact on tensor cores") {
 
 TEST_CASE("cuda: conv2d of real numbers agrees within rounding") {
   for (const CudaMath m : maths) {
-    const With with(m);
+    const WithMath with(m);
     agrees<float, ConvDims{32, 7, 7, 40, 1, three}, relu_pool2_first>(Kind::real, 5);
     agrees<float, ConvDims{16, 7, 5, 16, 1, three}, tanh_>(Kind::real, 3);
   }
@@ -91,7 +79,7 @@ TEMPLATE_TEST_CASE("cuda: conv2d gives the same bits for every order of threads 
   OnDevice<std::uint8_t> places(out);
   const auto from = numbers<T>(out, 4);
   for (const CudaMath m : maths) {
-    const With with(m);
+    const WithMath with(m);
     CHECK(same_bits_always([&] {
       upload(cuda(), from.data(), dy.data(), out);
       o.forward(cuda(), batch, x.data(), w.data(), b.data(), packed.span(), y.data(), places.data());

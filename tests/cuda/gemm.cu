@@ -27,20 +27,11 @@ void multiply(Device& dev, const Call<T>& c) {
   kernels::cuda::gemm<kernels::cuda::Activate<A>, KA, KB>(dev, product(c));
 }
 
-/// The device with another kind of numbers, for a scope.
-class With {
- public:
-  explicit With(CudaMath m) : before_(cuda().math) { cuda().math = m; }
-  ~With() { cuda().math = before_; }
-
- private:
-  CudaMath before_;
-};
 template <class F>
 void each_math(F&& f) {
-  for (const CudaMath math : {CudaMath::fp32, CudaMath::tf32, CudaMath::bf16}) {
+  for (const CudaMath math : maths) {
     INFO("math " << static_cast<int>(math));
-    const With with(math);
+    const WithMath with(math);
     f(math == CudaMath::fp32);
   }
 }
@@ -49,7 +40,7 @@ void each_math(F&& f) {
 
 TEST_CASE("cuda: gemm of real numbers rounds factors as its math says, and nothing else") {
   const auto check = [](CudaMath math, auto round) {
-    const With with(math);
+    const WithMath with(math);
     const Factors<float> f(Kind::real, {20, 40, 200}, 0);
     Factors<float> rounded(f);
     for (auto* v : {&rounded.a, &rounded.b})

@@ -59,14 +59,11 @@ class TwoGpus {
     if (!enough_) skip_test("one GPU");
   }
   TwoGpus(const TwoGpus&) = delete;
-#if TENON_SIMT
-  ~TwoGpus() { simt::options() = before_; }
-#endif
   explicit operator bool() const { return enough_; }
 
  private:
 #if TENON_SIMT
-  const simt::Options before_ = simt::options();
+  const RestoredOptions restored_;
 #endif
   bool enough_ = false;
 };
@@ -178,13 +175,8 @@ TEST_CASE("cuda: a GPU that is not there is named with those that are") {
 
 #if TENON_SIMT
 TEST_CASE("cuda: what keeps a program from a GPU is one line with what to do") {
-  struct Restore {
-    const simt::Options before = simt::options();
-    ~Restore() {
-      simt::options() = before;
-      simt::reset();
-      ::unsetenv("container");
-    }
+  struct Restore : RestoredOptions {
+    ~Restore() { ::unsetenv("container"); }
   } restore;
   simt::options().quiet = true;
   const auto says = [&](const std::string& text) {
@@ -213,12 +205,13 @@ TEST_CASE("cuda: what keeps a program from a GPU is one line with what to do") {
 
 TEST_CASE("cuda: a kernel of a unit that was compiled for other GPUs says so when it is launched") {
   OnDevice<float> x(std::vector<float>{1, 2});
-  const simt::Options before = simt::options();
-  simt::options().quiet = true;
-  simt::options().capability = 80;
-  CHECK_THROWS_WITH(kernels::cuda::launch(cuda(), "any_kernel", kernels::cuda::any_kernel<>, {1}, {32}, 0),
-                    ContainsSubstring("after kernel any_kernel: compile its unit for this GPU's architecture"));
-  simt::options() = before;
+  {
+    const RestoredOptions restored;
+    simt::options().quiet = true;
+    simt::options().capability = 80;
+    CHECK_THROWS_WITH(kernels::cuda::launch(cuda(), "any_kernel", kernels::cuda::any_kernel<>, {1}, {32}, 0),
+                      ContainsSubstring("after kernel any_kernel: compile its unit for this GPU's architecture"));
+  }
   kernels::cuda::launch(cuda(), "any_kernel", kernels::cuda::any_kernel<>, {1}, {32}, 0);
   wait(cuda());
 }

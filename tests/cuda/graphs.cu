@@ -162,7 +162,7 @@ TEST_CASE("cuda: a predictor opens no cuBLAS, and takes it from nobody else") {
 
 #if TENON_SIMT
 TEST_CASE("cuda: weights are there when they are loaded, for predictors with streams of their own") {
-  const simt::Options before = simt::options();
+  const RestoredOptions restored;
   for (const auto streams : {simt::Streams::late, simt::Streams::late_reverse}) {
     simt::options().streams = streams;
     const Folder folder;
@@ -174,7 +174,6 @@ TEST_CASE("cuda: weights are there when they are loaded, for predictors with str
     const auto got = predict(x.data(), 2), want = here(x.data(), 2);
     for (std::size_t i = 0; i < want.size(); ++i) CHECK(got[i] == Approx(want[i]).margin(1e-5));
   }
-  simt::options() = before;
 }
 #endif
 

@@ -4,6 +4,7 @@
 #include "tenon/cuda/recorder.cuh"
 
 #include "cuda/support.hpp"
+#include "files.hpp"
 
 using namespace tenon;
 using namespace tenon::tests;
@@ -17,24 +18,9 @@ __global__ void put_at(T* x, std::size_t i, T value) {
 
 std::string line(int number) { return " (launch.cu:" + std::to_string(number) + ")"; }
 
-template <class F>
-std::string said_by(F f) {
-  try {
-    f();
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return {};
-}
-
 #if TENON_SIMT
-struct Quiet {
-  const simt::Options before = simt::options();
+struct Quiet : RestoredOptions {
   Quiet() { simt::options().quiet = true; }
-  ~Quiet() {
-    simt::reset();
-    simt::options() = before;
-  }
 };
 #endif
 
@@ -50,7 +36,7 @@ TEST_CASE("cuda: a launch that is refused names the call, the kernel and the lin
     at = __LINE__ + 1;
     kernels::cuda::launch(cuda(), "put_at", put_at<int>, {1}, {threads}, 0, x.data(), 1, 7);
   };
-  const std::string said = said_by([&] { launch(2048); });
+  const std::string said = error_of([&] { launch(2048); });
   CHECK(said ==
         "[cuda] expected cudaLaunchKernelEx to succeed, got \"invalid configuration argument\" after kernel put_at" +
             line(at));
@@ -67,7 +53,7 @@ TEST_CASE("cuda: before it is recorded a kernel is loaded, and more threads than
       kernels::cuda::launch(cuda(), "put_at", put_at<int>, {1}, {threads}, 0, x.data(), 0, 7);
     };
   };
-  const std::string said = said_by([&] { measure_scratch(cuda(), f(2048)); });
+  const std::string said = error_of([&] { measure_scratch(cuda(), f(2048)); });
   CHECK(said == "[cuda] expected at most 1024 threads of kernel put_at in a block, got 2048" + line(at));
   measure_scratch(cuda(), f(1));
   CHECK(x.read() == std::vector<int>{1, 2});

@@ -39,6 +39,32 @@ inline long device_allocations<Cuda>() {
 #endif
 }
 
+inline constexpr CudaMath maths[] = {CudaMath::fp32, CudaMath::tf32, CudaMath::bf16};
+
+/// Sets how cuda() computes products, for a scope.
+class WithMath {
+ public:
+  explicit WithMath(CudaMath m) : before_(cuda().math) { cuda().math = m; }
+  WithMath(const WithMath&) = delete;
+  ~WithMath() { cuda().math = before_; }
+
+ private:
+  CudaMath before_;
+};
+
+#if TENON_SIMT
+/// At the end of its scope the stand-in's options are what they were, and what went wrong is forgotten.
+struct RestoredOptions {
+  const simt::Options before = simt::options();
+  RestoredOptions() = default;
+  RestoredOptions(const RestoredOptions&) = delete;
+  ~RestoredOptions() {
+    simt::options() = before;
+    simt::reset();
+  }
+};
+#endif
+
 /// n values in device memory with a guard behind them: intact() says that nobody wrote beyond the end. Offset moves the
 /// first value off its alignment by so many values.
 template <class T>

@@ -30,12 +30,6 @@ constexpr Fuse none{}, relu{relu_}, leaky{{Activation::leaky_relu, 1, 4}}, tanh_
     relu_pool9_first{relu_, true, {9, 8, 9, 8}, true};
 constexpr Window three{3, 3, 1, 1, 1, 1};
 
-template <class T>
-struct Gradient {
-  T* data = nullptr;
-  bool add = false;
-};
-
 /// The kernels of one shape and epilogue behind pointers, so that what follows is compiled once.
 template <class T>
 struct Op {

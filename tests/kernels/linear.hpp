@@ -19,12 +19,6 @@ constexpr Room room(int in, int out);
 
 constexpr Fuse none{}, relu{{Activation::relu}}, tanh_{{Activation::tanh}}, silu{{Activation::silu}};
 
-template <class T>
-struct Gradient {
-  T* data = nullptr;
-  bool add = false;
-};
-
 /// The kernels of one shape and activation behind pointers, so that what follows is compiled once.
 template <class T>
 struct Op {

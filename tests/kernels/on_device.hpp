@@ -11,3 +11,10 @@ using namespace tenon::tests;
 
 template <class T>
 using Memory = typename Ways<Device>::template Memory<T>;
+
+/// Where a gradient of an operation behind pointers goes, and whether it is added to what is there.
+template <class T>
+struct Gradient {
+  T* data = nullptr;
+  bool add = false;
+};

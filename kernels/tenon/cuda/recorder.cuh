@@ -96,10 +96,10 @@ void measure_scratch(Cuda& dev, F&& f) {
   cuda::Scratch::reserve(s, s.scratch_most);
 }
 
-/// f() may take the scratch memory that is there once it was measured, and no more. While it is recorded, kernels are told
-/// of `control`, if given.
+/// f(), so many times. It may take the scratch memory that is there once it was measured, and no more. While it is recorded,
+/// kernels are told of `control`, if given.
 template <class F>
-CudaGraph capture(Cuda& dev, F&& f, CudaControl* control = nullptr) {
+CudaGraph capture(Cuda& dev, F&& f, int times = 1, CudaControl* control = nullptr) {
   measure_scratch(dev, f);
   const OnGpu on(dev);
   CudaState& s = dev.state();
@@ -115,7 +115,7 @@ CudaGraph capture(Cuda& dev, F&& f, CudaControl* control = nullptr) {
   detail::check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
   cudaGraph_t graph = nullptr;
   try {
-    f();
+    for (int i = 0; i < times; ++i) f();
   } catch (...) {
     if (cudaStreamEndCapture(s.stream, &graph) == cudaSuccess && graph) static_cast<void>(cudaGraphDestroy(graph));
     static_cast<void>(cudaGetLastError());
@@ -142,10 +142,7 @@ inline void replay(Cuda& dev, const CudaGraph& graph) {
 
 template <class Body>
 void record(Cuda& dev, CudaRecorder& r, int batch, int steps, Body&& body) {
-  const auto all = [&] {
-    for (int i = 0; i < steps; ++i) body();
-  };
-  r.graphs.push_back({batch, steps, capture(dev, all, r.control.data())});
+  r.graphs.push_back({batch, steps, capture(dev, body, steps, r.control.data())});
 }
 
 /// Null if that was not recorded.
