@@ -30,7 +30,9 @@ argument_of() { sed -nE "s/^ARG $2=(.*)/\1/p" "$root/docker/$1.dockerfile" | hea
 containers() {
   workdir
   prefix=tenon-test-$$
-  trap 'docker ps -aq --filter "name=$prefix" | xargs -r docker rm -f >/dev/null 2>&1
+  registry=
+  trap '[ -z "$registry" ] || kill "$registry" || true  # which may have ended by itself
+        docker ps -aq --filter "name=$prefix" | xargs -r docker rm -f >/dev/null 2>&1
         docker volume ls -q --filter "name=$prefix" | xargs -r docker volume rm >/dev/null 2>&1
         rm -rf "$work"' EXIT
 }
