@@ -123,11 +123,12 @@ void conv2d_forward(Cuda& dev, Conv<D>, std::type_identity_t<In<T, Batch, D.h, D
     cuda::conv_forward<D, F, Activation>(dev, y.batch, x.data, packed.data, b.data, y.data, argmax.data);
   } else {
     constexpr Fuse unpooled{F.act};
+    constexpr Window pool = F.pool;  // clang 14 passes F.pool itself as zeros
     cuda::Scratch scratch(dev);
     T* const z = scratch.take<T>(static_cast<std::size_t>(y.batch) * Sizes::oh * Sizes::ow * D.o);
     cuda::conv_forward<D, unpooled, Activation>(dev, y.batch, x.data, packed.data, b.data, z, nullptr);
     cuda::launch(dev, "conv2d_pool", cuda::conv2d_pool<T>, {cuda::blocks_for(y.size(), 256)}, {256}, 0, z, y.batch,
-                 Sizes::oh, Sizes::ow, D.o, F.pool, F.channels_first, y.data, argmax.data);
+                 Sizes::oh, Sizes::ow, D.o, pool, F.channels_first, y.data, argmax.data);
   }
 }
 
