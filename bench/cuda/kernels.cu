@@ -372,7 +372,7 @@ void products(Run& run) {
 template <int I, int O>
 void linear(Run& run, int batch) {
   Cuda& dev = run.dev();
-  constexpr Fuse f{relu_};
+  static constexpr Fuse f{relu_};
   const auto size = [](int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
   const auto x = noise(dev, size(batch, I)), w = noise(dev, size(O, I)), b = noise(dev, O);
   auto dy = noise(dev, size(batch, O));

@@ -11,7 +11,7 @@
 using namespace pytorch;
 
 TEST_CASE("pytorch: linear layers and every activation, Adam with weight decay in the gradient") {
-  Adam adam(1e-2);
+  Adam adam{.lr = 1e-2};
   adam.weight_decay = 0.01;
   check_network<Sequential<Input<11>, Linear<16>, ReLU, Linear<15>, LeakyReLU<>, Linear<14>, GELU, Linear<13>, GELUTanh,
                            Linear<12>, SiLU, Linear<11>, Sigmoid, Linear<9>, Tanh, Linear<5, NoBias>>>("activations",
@@ -19,7 +19,7 @@ TEST_CASE("pytorch: linear layers and every activation, Adam with weight decay i
 }
 
 TEST_CASE("pytorch: BatchNorm and LayerNorm of vectors, AdamW that spares norms and biases, label smoothing") {
-  AdamW adamw(1e-2);
+  AdamW adamw{.lr = 1e-2};
   adamw.weight_decay = 0.1;
   CrossEntropy loss;
   loss.label_smoothing = 0.1f;
@@ -28,7 +28,7 @@ TEST_CASE("pytorch: BatchNorm and LayerNorm of vectors, AdamW that spares norms 
 }
 
 TEST_CASE("pytorch: sequences, binary cross-entropy, AdamW that decays everything") {
-  AdamW adamw(1e-2);
+  AdamW adamw{.lr = 1e-2};
   adamw.weight_decay = 0.1;
   adamw.decay = Decay::everything;
   check_network<Sequential<Input<5, 6>, LayerNorm<>, Linear<8>, SiLU, Linear<7>, Tanh, Flatten, Linear<3>>>(

@@ -120,7 +120,7 @@ TEST_CASE("trainer: AdamW spares biases and norms, unless told otherwise") {
   const std::int32_t labels[] = {0, 1};
   for (const bool everything : {false, true}) {
     Made<Small> model(Seed{3}, 2, device<Device>());
-    AdamW adamw(0.1);
+    AdamW adamw{.lr = 0.1};
     adamw.weight_decay = 0.5;
     if (everything) adamw.decay = Decay::everything;
     Trainer trainer(model, adamw);
