@@ -36,7 +36,7 @@ for course in "mlp $(images 100)" "cnn $(images 48)" "lenet $(images 64)" \
 done
 # The same for the other precisions, where a product counts for most of the step.
 rounded=("mlp --limit 100 --batch 100" "cnn --limit 16 --batch 16")
-if [ $few -gt 1 ]; then rounded=("${rounded[0]}"); fi
+if [ $few -gt 1 ]; then rounded=("mlp --limit 32 --batch 32"); fi
 for course in "${rounded[@]}"; do
   set -- $course
   losses cpu cpu fp32 --model "$@"

@@ -553,6 +553,7 @@ Options& options() {
       unknown("TENON_SIMT_STREAMS", streams);
     from.protect = number("TENON_SIMT_PROTECT", 0) != 0;
     from.quiet = number("TENON_SIMT_QUIET", 0) != 0;
+    from.one_order = number("TENON_SIMT_ONE_ORDER", 0) != 0;
     from.multiprocessors = number("TENON_SIMT_SMS", 4);
     from.devices = number("TENON_SIMT_DEVICES", 1);
     from.driver = number("TENON_SIMT_DRIVER", from.driver);

@@ -16,6 +16,7 @@
 //   TENON_SIMT_DRIVER=0      as if there were no driver; 12080: one for CUDA 12.8, which is too old
 //   TENON_SIMT_CAPABILITY=80 compute capability of the GPU: below 90, for which kernels are compiled, none can run
 //   TENON_SIMT_DEVICE_ERROR=802   what is answered where a device is wanted
+//   TENON_SIMT_ONE_ORDER=1   for_each_order() is content with the first
 //   TENON_SIMT_QUIET=1       reports are not printed to stderr
 // SPDX-License-Identifier: MIT
 #pragma once
