@@ -5,7 +5,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/programs.sh"
 small_data data 512 20
 
 RANDOM=1
-course=("$train" --data data --model mlp --batch 8 --epochs 40 --test-limit 20 --augment shift)
+course=("$train" --data data --model mlp --batch 8 --epochs $((40 / emulated)) --test-limit 20 --augment shift)
 succeed "${course[@]}" --out whole
 finished=0
 for ((i = 1; i <= times; ++i)); do

@@ -16,6 +16,10 @@ out=$work/stdout err=$work/stderr
 mkdir "$work/here"
 cd "$work/here"
 
+# So many times less is asked of a GPU that is emulated.
+emulated=1
+if [ "$device" = cuda ]; then emulated=20; fi
+
 # Sanitizers cost five to twenty times the time.
 slowness=1
 if grep -qaE '__(asan|tsan)_init' "$train"; then slowness=15; fi
