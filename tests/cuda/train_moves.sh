@@ -10,15 +10,11 @@ if [ $slowness -gt 1 ]; then epochs=8; fi
 for from in cpu cuda; do
   to=cpu
   if [ $from = cpu ]; then to=cuda; fi
-  got=0
   for try in 1 2 3 4 5; do  # until it is killed before it is finished
-    if [ $got = 137 ]; then continue; fi
     rm -f $from $from.checkpoint
     start "$train" --data data --device $from --model mlp --epochs $epochs --limit 64 --batch 32 --test-limit 10 --out $from --checkpoint-every 1
-    until [ -s $from.checkpoint ] || ! kill -0 $pid 2>/dev/null; do :; done
-    kill -9 $pid 2>/dev/null || true
-    got=0
-    wait $pid 2>/dev/null || got=$?
+    kill_after $from.checkpoint
+    if [ $got = 137 ]; then break; fi
   done
   cp $from.checkpoint stay.checkpoint
   succeed "$train" --data data --device $to --resume $from.checkpoint --out $from --test-limit 10

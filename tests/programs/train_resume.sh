@@ -20,9 +20,7 @@ check_course() {  # MODEL FLAG...
   for stop in $stops; do
     rm -f part*
     start "${course[@]}" --threads 2 --out part --metrics part.jsonl --checkpoint-every "$stop"
-    until [ -s part.checkpoint ] || ! kill -0 $pid 2>/dev/null; do :; done
-    kill -9 $pid 2>/dev/null || true
-    wait $pid 2>/dev/null || true
+    kill_after part.checkpoint
     [ -s part.checkpoint ] || fail "no checkpoint: $(cat "$err")"
     succeed "$train" --data data --test-limit 10 --threads 1 --out part --metrics part.jsonl --resume part.checkpoint
     has "$out" "^resume  from step [0-9]+ of 15 \(part.checkpoint\)$"

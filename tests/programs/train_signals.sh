@@ -16,11 +16,13 @@ stop() {
 }
 
 # --- training: the default model and batch; the step is finished, the checkpoint written, and it goes on from there
-model=() limit=20000
-if [ "$device" != cpu ]; then model=(--model mlp --batch 32 --checkpoint-every 4) limit=5024; fi  # steps as short, when emulated
+model=() brief=() limit=20000
+if [ "$device" != cpu ]; then  # launches as short as that, when emulated
+  model=(--model mlp) brief=(--batch 32 --checkpoint-every 4) limit=5024
+fi
 for signal in INT:130 TERM:143; do
   rm -f model*
-  start "$train" --data "$work/all" "${model[@]}" --limit $limit --epochs 1 --test-limit 100 --metrics m.jsonl
+  start "$train" --data "$work/all" "${model[@]}" "${brief[@]}" --limit $limit --epochs 1 --test-limit 100 --metrics m.jsonl
   wait_for '^train ' $pid
   sleep $((slowness / 10)).3
   stop ${signal%:*} ${signal#*:} $pid
@@ -29,7 +31,7 @@ for signal in INT:130 TERM:143; do
   [ -z "$(ls .*.tenon-* 2>/dev/null)" ] || fail "left $(ls -A)"
   step=$(sed 's/.*saved step \([0-9]*\) .*/\1/' "$err")
 done
-start "$train" --data "$work/all" --test-limit 100 --resume auto "${model[@]: -2}"
+start "$train" --data "$work/all" --test-limit 100 --resume auto "${brief[@]}"
 wait_for "^resume  from step $step of 157" $pid
 sleep $((slowness / 10)).3
 stop TERM 143 $pid
@@ -37,7 +39,7 @@ stop TERM 143 $pid
 
 # --- evaluation: little to train on, much to test on; the epoch's evaluation is made up for after the resume
 rm -f model*
-course=("$train" --data "$work/all" "${model[@]:0:2}" --limit 32 --batch 32 --test-limit $((10000 / slowness)) --metrics m.jsonl --threads 1)
+course=("$train" --data "$work/all" "${model[@]}" --limit 32 --batch 32 --test-limit $((10000 / slowness)) --metrics m.jsonl --threads 1)
 succeed "${course[@]}" --epochs 3 --out whole --metrics whole.jsonl
 start "${course[@]}" --epochs 3 --checkpoint-every 100
 wait_for '^epoch 1/' $pid
@@ -63,7 +65,7 @@ for signal in $signals; do
   stop ${signal%:*} ${signal#*:} $pid
   has "$err" '^ended by a signal before there was anything to save$'
 done
-start "$train" --data "$work/all" "${model[@]}"  # at any moment of a set-up that does go on
+start "$train" --data "$work/all" "${model[@]}" "${brief[@]}"  # at any moment of a set-up that does go on
 sleep 0.1
 stop TERM 143 $pid
 
@@ -97,7 +99,7 @@ fi
 # --- process 1 has no default handlers
 if unshare --fork --pid true 2>/dev/null; then
   rm -f model*
-  start unshare --fork --pid "$train" --data "$work/all" "${model[@]}" --epochs 1000 --test-limit 100
+  start unshare --fork --pid "$train" --data "$work/all" "${model[@]}" "${brief[@]}" --epochs 1000 --test-limit 100
   wait_for '^train ' $pid
   sleep $((slowness / 10)).3
   stop TERM 143 $pid "$(cat /proc/$pid/task/$pid/children)"

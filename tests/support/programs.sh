@@ -75,6 +75,14 @@ start() {
   pid=$!
 }
 
+# kill_after FILE: SIGKILL for $pid as soon as it has written FILE; "$got" is its status, 0 if it was finished before.
+kill_after() {
+  until [ -s "$1" ] || ! kill -0 $pid 2>/dev/null; do :; done
+  kill -9 $pid 2>/dev/null || true
+  got=0
+  wait $pid 2>/dev/null || got=$?
+}
+
 # wait_for PATTERN PID: until a line of "$out" matches; fails if the process ends before.
 wait_for() {
   until grep -qE -- "$1" "$out" 2>/dev/null; do
