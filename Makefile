@@ -1,4 +1,4 @@
-# The two commands of a fresh machine, and a few more. Experienced users need only CMake:
+# The two commands for a fresh machine, and a few more. Experienced users need only CMake:
 #   cmake --preset cpu && cmake --build --preset cpu && ctest --preset cpu
 # SPDX-License-Identifier: MIT
 .DEFAULT_GOAL := help
@@ -9,11 +9,13 @@ SHELL := /bin/bash
 BIN := build/cpu/bin
 BUILD := cmake --build --parallel $(shell nproc) --preset
 TRAIN_FLAGS ?=
+TEST_FLAGS ?=
+CONFIGURE_FLAGS ?=
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' Makefile
 
-# In the environment, because both programs must know them.
+# Exported to the environment because both programs need them.
 train: export TENON_DATA := $(or $(TENON_DATA),fashion-mnist)
 train: export TENON_OUT := $(or $(TENON_OUT),model.safetensors)
 train: export TENON_METRICS := $(or $(TENON_METRICS),model.jsonl)
@@ -31,13 +33,13 @@ train:  ## train a convolutional network on Fashion-MNIST, evaluate it, write a 
 	$(BIN)/tenon-train $(TRAIN_FLAGS)
 	$(BIN)/tenon-evaluate "$$TENON_OUT"
 
-test:  ## build and run the tests (with CI set, warnings are errors, and what fails by timing gets a second try)
+test:  ## build and run the tests; CONFIGURE_FLAGS are for cmake, TEST_FLAGS for ctest (with CI set, warnings are errors, and a failed test gets a second try)
 	@tools/setup test
-	@cmake --preset cpu $(if $(CI),-DTENON_WERROR=ON)
+	@cmake --preset cpu $(if $(CI),-DTENON_WERROR=ON) -DTENON_TEST_TURN= $(CONFIGURE_FLAGS)
 	@$(BUILD) cpu
-	@ctest --preset cpu $(if $(CI),--repeat until-pass:2)
+	@ctest --preset cpu $(if $(CI),--repeat until-pass:2) $(TEST_FLAGS)
 
-# Images for CUDA too where its toolkit is (TENON_IMAGES="cpu cuda"): they take another five minutes.
+# TENON_IMAGES="cpu cuda" also builds the CUDA images, where the toolkit is: another five minutes.
 test-containers:  ## build the images, run every command of docs/containers.md, check what it promises
 	@tools/setup train
 	@tests/containers/run $(or $(TENON_IMAGES),cpu)

@@ -1,5 +1,5 @@
-# tenon::cuda, what a target with .cu files links, and tenon::cublas for programs that would rather link cuBLAS than open
-# it. They are headers, so every build exports them; where the toolkit lies is looked up where they are used.
+# tenon::cuda, which a target with .cu files links, and tenon::cublas for programs that link cuBLAS instead of opening
+# it at run time. Both are header-only, so every build exports them. The toolkit is searched for where they are used.
 # SPDX-License-Identifier: MIT
 if(TENON_CUDA STREQUAL "NVCC")
   if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
@@ -10,7 +10,7 @@ if(TENON_CUDA STREQUAL "NVCC")
     endif()
     set(CMAKE_CUDA_COMPILER "${TENON_NVCC}" CACHE FILEPATH "nvcc")
   endif()
-  # `native` fails where there is no GPU, so architectures are named.
+  # `native` fails on a machine without a GPU, so the architectures are listed.
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
     set(CMAKE_CUDA_ARCHITECTURES "80;90" CACHE STRING "GPU architectures")
   endif()
@@ -19,12 +19,12 @@ if(TENON_CUDA STREQUAL "NVCC")
   list(APPEND found "CUDA ${CUDAToolkit_VERSION} for ${CMAKE_CUDA_ARCHITECTURES}")
 else()
   get_property(languages GLOBAL PROPERTY ENABLED_LANGUAGES)
-  if("CUDA" IN_LIST languages)  # by the project that tenon is a part of
+  if("CUDA" IN_LIST languages)  # enabled by the parent project
     find_package(CUDAToolkit QUIET)
   endif()
 endif()
 
-# cudart is linked statically; cuBLAS and the driver are opened when they are needed.
+# cudart is linked statically; cuBLAS and the driver are opened when needed.
 add_library(tenon_cuda INTERFACE)
 add_library(tenon::cuda ALIAS tenon_cuda)
 set_target_properties(tenon_cuda PROPERTIES EXPORT_NAME cuda)

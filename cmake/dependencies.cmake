@@ -1,8 +1,8 @@
-# What tenon::tenon, tenon::gz and tenon::cuda stand on. Shared by the build here and by the installed package, so that both
-# find Eigen the same way: its CMake package if there is one, else its headers.
+# Dependencies of tenon::tenon, tenon::gz and tenon::cuda. This build and the installed package share the file, so both
+# find Eigen the same way: by its CMake package if there is one, else by its headers.
 # SPDX-License-Identifier: MIT
 
-# Sets `missing` to a sentence for the user, or to nothing. zlib is optional: only tenon::gz needs it.
+# Sets `missing` to an error message, or to an empty string. zlib is optional: only tenon::gz needs it.
 function(tenon_find_dependencies missing)
   set(${missing} "" PARENT_SCOPE)
 
@@ -37,7 +37,7 @@ package or TENON_EIGEN_INCLUDE_DIR to the folder that holds Eigen/Core" PARENT_S
   set(ZLIB_VERSION_STRING "${ZLIB_VERSION_STRING}" PARENT_SCOPE)
 endfunction()
 
-# CMake 3.25.1, which Debian 12 has, does not know that nvcc has C++20; nor does any before the language is enabled.
+# CMake 3.25.1 (Debian 12) does not know that nvcc supports C++20. No version knows it before the language is enabled.
 function(tenon_use_cxx20_in_cuda target)
   if("cuda_std_20" IN_LIST CMAKE_CUDA_COMPILE_FEATURES)
     target_compile_features(${target} INTERFACE "$<BUILD_INTERFACE:cuda_std_20>")

@@ -1,4 +1,4 @@
-# `cmake --install`: both include roots become one, and find_package(tenon) finds them.
+# `cmake --install`: merges both include roots into one, which find_package(tenon) finds.
 # SPDX-License-Identifier: MIT
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
@@ -6,7 +6,7 @@ include(CMakePackageConfigHelpers)
 set(headers FILES_MATCHING PATTERN "*.hpp" PATTERN "*.cuh")
 install(DIRECTORY include/tenon kernels/tenon DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}" ${headers})
 
-# tenon::gz and tenon::cuda are exported apart: a consumer without zlib or CUDA still gets tenon::tenon.
+# tenon::gz and tenon::cuda are exported separately: a consumer without zlib or CUDA still gets tenon::tenon.
 set(package_dir "${CMAKE_INSTALL_DATADIR}/cmake/tenon")
 target_include_directories(tenon INTERFACE "$<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>")
 install(TARGETS tenon EXPORT tenonTargets)

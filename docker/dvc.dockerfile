@@ -1,11 +1,11 @@
-# DVC and the programs that dvc.yaml runs. Neither data nor credentials are in it: docs/dvc.md shows how both reach it.
+# DVC and the programs that dvc.yaml runs. It holds no data and no credentials: docs/dvc.md shows how to pass both.
 #
-#   docker build -f docker/dvc.dockerfile -t tenon-dvc .                   the data are pulled when it runs
+#   docker build -f docker/dvc.dockerfile -t tenon-dvc .                   the data are pulled when the container runs
 #   docker build -f docker/dvc.dockerfile --target results --secret id=dvc,src=.dvc/config.local --output results .
-#                                                                          the data are pulled while it is built
+#                                                                          the data are pulled during the build
 #
 #   DEBIAN       the base
-#   DVC_EXTRAS   the remotes that DVC can talk to besides folders and HTTP: s3,gs,azure,ssh,...
+#   DVC_EXTRAS   the kinds of remotes that DVC supports besides folders and HTTP: s3,gs,azure,ssh,...
 # SPDX-License-Identifier: MIT
 ARG DEBIAN=debian:12.12-slim
 
@@ -27,8 +27,8 @@ WORKDIR /opt/tenon
 COPY tools/setup tools/find-data tools/
 RUN TENON_DVC_EXTRAS=${DVC_EXTRAS} tools/setup dvc && rm -rf /var/lib/apt/lists/*
 COPY --from=programs /src/build/cpu/bin/tenon-train /src/build/cpu/bin/tenon-evaluate /usr/local/bin/
-# DVC reads credentials from the folder of its user's configuration, and keeps what it writes within the working folder:
-# any user may run it, and git, whose owner would have to match, is not asked.
+# DVC reads credentials from the folder of its user configuration and writes only in the working folder, so any user may
+# run it. It does not use git, which would require a matching owner of the folder.
 ENV PATH=/opt/tenon/build/dvc/bin:$PATH \
   DVC_GLOBAL_CONFIG_DIR=/run/secrets/dvc \
   DVC_SITE_CACHE_DIR=/tmp/dvc \
@@ -40,7 +40,7 @@ WORKDIR /pipeline
 USER 1000:1000
 CMD ["sh", "-c", "dvc pull data && dvc repro"]
 
-# The same while building: what is trained on stays in the stage, and the credentials in no layer at all.
+# The same during the build: the training data stay in this stage, and no layer holds the credentials.
 FROM dvc AS training
 COPY --chown=1000:1000 .dvc/config .dvc/config
 COPY --chown=1000:1000 dvc.yaml dvc.lock params.yaml ./
@@ -54,5 +54,5 @@ FROM scratch AS results
 COPY --from=training /pipeline/results/ /
 COPY --from=training /pipeline/dvc.lock /
 
-# What is built when no target is named.
+# The default target.
 FROM dvc

@@ -1,38 +1,40 @@
 # syntax=docker/dockerfile:1
-# An image that trains: tenon-train, the images of Fashion-MNIST, and nothing else that can be left out.
+# An image for training: tenon-train, the images of Fashion-MNIST, and only what these need.
 #
 #   docker build -f docker/train.dockerfile -t train .                                   for NVIDIA GPUs, and the CPU
 #   docker build -f docker/train.dockerfile -t train --build-arg TENON_DEVICE=cpu .      a static program on scratch
 #   docker run --name experiment1 --gpus all -v "$PWD/models:/models" --user "$(id -u):$(id -g)" train --epochs 3
 #
-# docs/containers.md has the rest. evaluate.dockerfile begins with the same stages, so that both share their layers.
+# docs/containers.md has the rest. evaluate.dockerfile begins with the same stages, so both share their layers.
 # SPDX-License-Identifier: MIT
 
 # --- shared stages: begin
-# cuda or cpu. What is built for cuda runs on the CPU, too.
+# cuda or cpu. A program built for cuda also runs on the CPU.
 ARG TENON_DEVICE=cuda
-# Bases by tag; a digest ("@sha256:...") pins one to the byte.
+# Base images are named by tag. A digest ("@sha256:...") pins the exact image.
 ARG DEBIAN_TAG=12.12-slim
 ARG DEBIAN_DIGEST=
+# CUDA 12.4 or newer. NVIDIA has no images on ubuntu24.04 before CUDA 12.6: for those, also set CUDA_OS=ubuntu22.04.
 ARG CUDA_VERSION=13.0.1
+ARG CUDA_OS=ubuntu24.04
 ARG CUDA_DEVEL_DIGEST=
 ARG CUDA_BASE_DIGEST=
 
-# Dependencies before sources, so that a changed source installs nothing. What is downloaded stays in cache mounts, and so
-# in no layer; the bases' docker-clean would empty them.
+# Dependencies come before sources, so a changed source does not reinstall them. Downloads stay in cache mounts and thus
+# in no layer. The base images' docker-clean would empty these mounts, so it is removed.
 FROM docker.io/library/debian:${DEBIAN_TAG}${DEBIAN_DIGEST} AS dependencies-cpu
 COPY tools/setup tools/find-data /src/tools/
 RUN --mount=type=cache,id=tenon-apt-debian,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=tenon-apt-lists-debian,target=/var/lib/apt/lists,sharing=locked \
     rm -f /etc/apt/apt.conf.d/docker-clean && /src/tools/setup image
 
-FROM docker.io/nvidia/cuda:${CUDA_VERSION}-devel-ubuntu24.04${CUDA_DEVEL_DIGEST} AS dependencies-cuda
+FROM docker.io/nvidia/cuda:${CUDA_VERSION}-devel-${CUDA_OS}${CUDA_DEVEL_DIGEST} AS dependencies-cuda
 COPY tools/setup tools/find-data /src/tools/
 RUN --mount=type=cache,id=tenon-apt-ubuntu,target=/var/cache/apt,sharing=locked \
     --mount=type=cache,id=tenon-apt-lists-ubuntu,target=/var/lib/apt/lists,sharing=locked \
     rm -f /etc/apt/apt.conf.d/docker-clean && /src/tools/setup image
 
-# The preset image-cpu or image-cuda of CMakePresets.json says how the programs are built. (A stage has no tag.)
+# The preset image-cpu or image-cuda of CMakePresets.json defines how the programs are built. (A stage has no tag.)
 # hadolint ignore=DL3006
 FROM dependencies-${TENON_DEVICE} AS dependencies
 FROM dependencies AS sources
@@ -45,7 +47,7 @@ COPY kernels/ kernels/
 COPY examples/ examples/
 # --- shared stages: end
 
-# /image is laid out as the image will be. Whoever the container runs as may write to /models.
+# /image has the layout of the final image. Any user that the container runs as may write to /models.
 FROM sources AS build
 ARG TENON_DEVICE
 ARG TENON_CUDA_ARCHITECTURES=
@@ -58,9 +60,16 @@ RUN --mount=type=cache,id=tenon-ccache,target=/ccache \
 
 FROM scratch AS base-cpu
 
-# The base has the driver's way in, and no library of the toolkit; cuBLAS is opened by large layers alone.
-FROM docker.io/nvidia/cuda:${CUDA_VERSION}-base-ubuntu24.04${CUDA_BASE_DIGEST} AS base-cuda
-COPY --from=dependencies-cuda /usr/local/cuda/lib64/libcublas.so.13 /usr/local/cuda/lib64/libcublasLt.so.13 /usr/lib/
+# cuBLAS, whose file names end in the toolkit's major version. The build fails here unless exactly two files are found.
+FROM dependencies-cuda AS cublas
+RUN mkdir -p /cublas/usr/lib && \
+    find -L /usr/local/cuda/lib64 -maxdepth 1 -regextype posix-extended -regex '.*/libcublas(Lt)?[.]so[.][0-9]+' \
+      -exec cp -L -t /cublas/usr/lib {} + && \
+    set -- /cublas/usr/lib/* && test $# -eq 2
+
+# The base image supports the host's driver and has no toolkit libraries. Only large layers open cuBLAS.
+FROM docker.io/nvidia/cuda:${CUDA_VERSION}-base-${CUDA_OS}${CUDA_BASE_DIGEST} AS base-cuda
+COPY --from=cublas /cublas/ /
 
 # hadolint ignore=DL3006
 FROM base-${TENON_DEVICE}
@@ -68,14 +77,14 @@ COPY --from=dependencies /usr/share/doc/dataset-fashion-mnist/copyright /usr/sha
 COPY --from=dependencies /usr/share/datasets/fashion-mnist /usr/share/datasets/fashion-mnist
 COPY --from=build /image/ /
 
-# Any user will do: nothing is looked up in /etc/passwd. Every flag of the program has such a variable.
+# Any user works: nothing reads /etc/passwd. Every flag of the program has such a variable.
 USER 65532:65532
 WORKDIR /models
 ENV TENON_OUT=/models/model.safetensors TENON_METRICS=/models/model.jsonl
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["/usr/local/bin/tenon-train"]
 
-# Last, for they change with every commit.
+# Last, because they change with every commit.
 ARG TENON_VERSION=unknown
 ARG TENON_REVISION=unknown
 ARG TENON_SOURCE=unknown

@@ -1,12 +1,12 @@
-// Catch2 for every test, whether the system has 2.13 (Debian 12, Ubuntu 22.04) or 3 (Debian 13, Ubuntu 24.04).
-// Write tests as for Catch2 3 and spell the names without `Catch::Matchers::`; what 2.13 lacks is not used.
+// Includes Catch2, version 2.13 (Debian 12, Ubuntu 22.04) or 3 (Debian 13, Ubuntu 24.04). Write tests as for Catch2 3,
+// write matcher names without `Catch::Matchers::`, and use only features that 2.13 also has.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #if __has_include(<catch2/catch_all.hpp>)
 #include <catch2/catch_all.hpp>
 #define TENON_TESTS_CATCH 3
-using Catch::Approx;  // 2.13 has it outside already
+using Catch::Approx;  // in 2.13 it is global already
 #else
 #include <catch2/catch.hpp>
 #define TENON_TESTS_CATCH 2
@@ -18,8 +18,8 @@ using Catch::Matchers::StartsWith;
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
 
-// Says why a test cannot run here, and is followed by return. A selection in which that happened and nothing failed is
-// reported as skipped (main.cpp exits 77), never as passed.
+// Reports why a test cannot run here; return from the test after it. If a test was skipped and none failed, the whole
+// run is reported as skipped (main.cpp exits with 77), never as passed.
 inline int& skipped_tests() {
   static int count = 0;
   return count;
@@ -29,7 +29,10 @@ inline void skip_test(const std::string& reason) {
   ++skipped_tests();
 }
 
-// A string that holds another: ContainsSubstring in 3, Contains in 2.
+// The path of a file in tests/, for example "golden/reference.safetensors".
+std::string test_file(const std::string& name);
+
+// Matches a string that contains `part`. Named ContainsSubstring in Catch2 3, Contains in 2.
 #if TENON_TESTS_CATCH == 3
 using Catch::Matchers::ContainsSubstring;
 #else

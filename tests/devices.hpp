@@ -1,5 +1,5 @@
-// What a test that is written once for all devices asks of one. Such a test stands in tests/<folder>/<name>.hpp and speaks
-// of `Device`, which the file that includes it defines: Cpu in tests/<folder>/<name>.cpp, Cuda in tests/cuda/<name>.cu.
+// Helpers for tests that are written once for all devices. Such a test is in tests/<folder>/<name>.hpp and uses the
+// type `Device`, which the including file defines: Cpu in tests/<folder>/<name>.cpp, Cuda in tests/cuda/<name>.cu.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,21 +10,21 @@
 
 namespace tenon::tests {
 
-/// The device that models of a test are made on; of a Cpu, with so many threads.
+/// The device that a test creates its models on. A Cpu gets `threads` threads.
 template <class D>
 D device(int threads = 1);
 template <>
 inline Cpu device<Cpu>(int threads) {
-  return cpu_with_threads(threads);
+  return Cpu(threads);
 }
 
-/// Allocations of the device's own memory so far; of the Cpu's there is none.
+/// Number of allocations of device memory so far. 0 for the Cpu, which has no separate memory.
 template <class D>
 long device_allocations() {
   return 0;
 }
 
-/// How many: as many for the Cpu as are a matter of seconds, and fewer for a device that may be emulated.
+/// A problem size: `for_cpu` takes seconds on the Cpu, `for_others` is smaller because the device may be emulated.
 template <class D>
 constexpr int many(int for_cpu, int for_others) {
   return std::is_same_v<D, Cpu> ? for_cpu : for_others;
@@ -39,12 +39,12 @@ std::vector<std::remove_const_t<T>> on_host(const D& dev, Span<T> span) {
 
 template <class D, class T>
 typename D::template Buffer<T> on_device(const D& dev, const std::vector<T>& v) {
-  typename D::template Buffer<T> memory(v.size());
+  auto memory = allocate<T>(dev, v.size());
   upload(dev, v.data(), memory.data(), v.size());
   return memory;
 }
 
-/// One value of a device's memory, read and written.
+/// get reads and put writes one value of device memory.
 template <class D, class T>
 std::remove_const_t<T> get(const D& dev, Span<T> span, std::size_t i) {
   std::remove_const_t<T> v;

@@ -1,4 +1,4 @@
-// What tests of files need: a folder of their own, the text of an error, another process.
+// Helpers for tests of files: a temporary folder, the text of an error, a child process.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,16 +13,17 @@
 #include <string_view>
 #include <vector>
 
-#include "tenon/core/os.hpp"
+#include "tenon/core/file.hpp"
+#include "tenon/core/write_file.hpp"
 
-/// A folder, gone with everything in it at the end of the test.
+/// A temporary folder. The destructor removes it with all its contents.
 class Folder {
  public:
   Folder() {
     std::string name = (std::filesystem::temp_directory_path() / "tenon-test.XXXXXX").string();
     if (!::mkdtemp(name.data())) throw std::runtime_error("no folder for a test");
     path_ = name;
-    std::filesystem::permissions(path_, std::filesystem::perms::all);  // other users' processes work here, too
+    std::filesystem::permissions(path_, std::filesystem::perms::all);  // processes of other users write here too
   }
   Folder(const Folder&) = delete;
   Folder& operator=(const Folder&) = delete;
@@ -34,7 +35,7 @@ class Folder {
   std::string path() const { return path_; }
   std::string operator/(const std::string& name) const { return path_ + "/" + name; }
 
-  /// Names in the folder, sorted, one after another.
+  /// The names in the folder, sorted, separated by spaces.
   std::string list() const {
     std::vector<std::string> names;
     for (const auto& entry : std::filesystem::directory_iterator(path_)) names.push_back(entry.path().filename());
@@ -65,18 +66,18 @@ inline std::string text_of(const std::vector<std::byte>& bytes) {
   return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
-/// The sentence of the tenon::Error that f throws; "no error" if none.
+/// The message of the tenon::Error that f throws; "no error" if it throws none.
 template <class F>
 std::string error_of(F f) {
   try {
-    f();
+    static_cast<void>(f());  // the value of f may be one that a caller must not ignore
   } catch (const tenon::Error& e) {
     return e.what();
   }
   return "no error";
 }
 
-/// What f returns, a string, in another process; or how that process ended.
+/// Runs f in a child process. Returns the string that f returns, the message of its exception, or how the child failed.
 template <class F>
 std::string in_child(F f) {
   int ends[2];
@@ -104,7 +105,7 @@ std::string in_child(F f) {
   return WEXITSTATUS(status) == 0 ? answer : "exit status " + std::to_string(WEXITSTATUS(status));
 }
 
-/// To be called in a child: without root's right to read and write everything.
+/// To be called in a child process: drops root's right to read and write all files.
 inline void become_nobody() {
   if (::geteuid() == 0 && (::setgid(65534) != 0 || ::setuid(65534) != 0)) throw std::runtime_error("setuid failed");
 }

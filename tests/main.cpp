@@ -1,5 +1,5 @@
-// main of every test program. A file is a tag, [#gemm] for tests/kernels/gemm.cpp, so that ctest runs file by file
-// from one program a folder; a selection that holds no test is a failure.
+// main of every test program. Each file is a tag, for example [#gemm] for tests/kernels/gemm.cpp, so that ctest can run
+// the files separately from one program per folder. A selection without any test is a failure.
 // SPDX-License-Identifier: MIT
 #define CATCH_CONFIG_RUNNER
 #include "catch.hpp"

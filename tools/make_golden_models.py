@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-# Makes tests/golden/torch_*.safetensors: what PyTorch makes of small networks and of the four models of the programs,
-# before and after some steps of training. tests/train/pytorch.hpp compares. Needs torch, numpy and safetensors:
+# Makes tests/golden/torch_*.safetensors: PyTorch's results for small networks and for the programs' four models, before
+# and after some steps of training. tests/train/pytorch.hpp compares with them. Needs torch, numpy and safetensors:
 #
 #   tools/make_golden_models.py [FOLDER]          default: tests/golden
 #
-# Small networks (torch_convs, ...) hold their weights under PyTorch's names, and besides them
+# Files of small networks (torch_convs, ...) hold the weights under PyTorch's names, and also
 #   input, targets      a batch
 #   logits              in eval mode, with the weights as they are in the file
-#   losses              of the steps of training, on that batch again and again
+#   losses              of the training steps, each on the same batch
 #   after.NAME          parameters and statistics after the steps
-#   after_logits        in eval mode, then
-# The models of docs/models.md (torch_cnn, ...) would be large, so their weights and inputs are a formula, pseudo(),
-# that the test knows too; after.NAME holds 8 values of each tensor, evenly spaced.
+#   after_logits        in eval mode, after the steps
+# Files of the models of docs/models.md (torch_cnn, ...) would be large, so their weights and inputs come from a
+# formula, pseudo(), that the test also computes. There after.NAME holds 8 evenly spaced values of each tensor.
 # SPDX-License-Identifier: MIT
 import pathlib
 import re
@@ -24,25 +24,25 @@ from torch import nn
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
-# The definitions that users read are the ones that are tested.
+# The definitions in the documentation are the ones that are tested.
 DOCUMENT = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
 exec("\n".join(re.findall(r"```python\n(.*?)```", DOCUMENT, re.S)), globals())  # Residual, MODELS, block, ...
 
 
 def halving(i, c):
-    """A block at half the resolution and c channels, the skip projected."""
+    """A residual block with half the resolution, c channels, and a projection on the skip connection."""
     return Residual([nn.Conv2d(i, c, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(c), nn.ReLU(),
                      nn.Conv2d(c, c, 3, padding=1, bias=False), nn.BatchNorm2d(c)],
                     [nn.Conv2d(i, c, 1, stride=2, bias=False), nn.BatchNorm2d(c)])
 
 
 def global_avg_pool():
-    """One entry of the list, as tenon's GlobalAvgPool, so that what follows has the same index."""
+    """One entry of the list, like tenon's GlobalAvgPool, so that the following layers have the same index."""
     return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
 
 
 def pseudo(count, salt, scale, centre=0.0):
-    """Numbers in centre +- scale, from a hash of (salt, index): the same in C++, to the bit."""
+    """Numbers in centre +- scale, from a hash of (salt, index). The C++ version gives the same bits."""
     with np.errstate(over="ignore"):
         x = np.arange(count, dtype=np.uint32) + np.uint32(salt) * np.uint32(0x9E3779B9)
         for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
@@ -52,7 +52,7 @@ def pseudo(count, salt, scale, centre=0.0):
 
 
 def fill(model):
-    """Every tensor by its place among the sorted names, at a size that keeps signals from fading."""
+    """Fills every tensor. The salt is its position among the sorted names; the scale keeps signals from vanishing."""
     for salt, (name, tensor) in enumerate(sorted(model.state_dict().items()), start=1):
         last = name.rsplit(".", 1)[-1]
         if last == "num_batches_tracked":
@@ -83,7 +83,7 @@ def train(model, x, targets, loss, optimizer, steps, clip):
 
 
 def spared(model, lr, decay):
-    """AdamW as tenon's default: no decay on norms and biases."""
+    """AdamW as by tenon's default: no decay for norms and biases."""
     heavy = [p for p in model.parameters() if p.dim() > 1]
     light = [p for p in model.parameters() if p.dim() == 1]
     return torch.optim.AdamW([{"params": heavy, "weight_decay": decay}, {"params": light, "weight_decay": 0.0}], lr=lr)

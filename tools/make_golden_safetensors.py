@@ -4,7 +4,7 @@
     python3 -m venv venv && venv/bin/pip install safetensors numpy
     venv/bin/python tools/make_golden_safetensors.py [OUT]
 
-With --check FILE... it reads files written by tenon, prints them, and fails on the first that it cannot read.
+With --check FILE... it reads files written by tenon, prints them, and fails at the first one that it cannot read.
 """
 # SPDX-License-Identifier: MIT
 import pathlib
@@ -15,7 +15,7 @@ from safetensors import TensorSpec, deserialize, safe_open, serialize
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden" / "reference.safetensors"
 
-TENSORS = {  # name: (type, values); bf16 as raw bits, since numpy has none
+TENSORS = {  # name: (type, values); bf16 as raw bits, since numpy has no such type
     "0.weight": ("float32", np.array([[0.5, -1.25, 3.0], [1e-38, 65504.0, -0.0]], "<f4")),
     "0.bias": ("float32", np.array([1.0, 2.0], "<f4")),
     "10.half": ("float16", np.array([1.0, -2.5, 6e-8, 65504.0, np.inf], "<f2")),

@@ -1,5 +1,5 @@
-// A network of TENON_DEPTH layers with a trainer: what depth costs to compile. All widths differ, so that no two layers
-// share an instance.
+// A network of TENON_DEPTH layers with a trainer, to measure the compile-time cost of depth. All widths differ, so no
+// two layers share a template instance.
 // SPDX-License-Identifier: MIT
 #include <tenon/tenon.hpp>
 

@@ -1,5 +1,5 @@
-// measure COMMAND...: runs it and prints its CPU seconds, wall seconds and the peak MB of its largest process, children
-// waited for included: a compiler driver's own child is where the memory goes.
+// measure COMMAND...: runs it and prints its CPU seconds, wall seconds and the peak MB of its largest process. Children
+// that it waited for count too: a compiler driver's child process uses most of the memory.
 // SPDX-License-Identifier: MIT
 #include <sys/resource.h>
 #include <sys/wait.h>

@@ -1,8 +1,8 @@
-// Floors of a GPU, measured in the run that quotes them: no kernel can be faster than
-//   bytes / copy_large          a copy between arrays that no cache holds      copy_small   that the second cache holds
-//   operations / fma            of float, outside of tensor cores
-//   operations / tf32, bf16     of mma.sync. Since Hopper there are faster instructions, which cuBLAS uses and we do not
-//   node                        a kernel that does nothing, as a node of a graph
+// Lower bounds (floors) of a kernel's time, measured in the run that reports them. No kernel can be faster than
+//   bytes / copy_large          a copy between arrays larger than all caches (copy_small: arrays that fit in L2)
+//   operations / fma            float FMAs outside tensor cores
+//   operations / tf32, bf16     mma.sync. Since Hopper cuBLAS uses faster instructions; tenon does not
+//   node                        an empty kernel as a node of a graph
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -35,7 +35,7 @@ __global__ void copy_pieces(const float* from, float* to, std::size_t pieces) {
 
 inline constexpr int fma_chains_each = 8, fma_unrolled = 16, mma_chains_each = 8;
 
-// v = v a + b in chains that do not wait for each other, in registers. With a below 1 no number grows.
+// v = v a + b in independent chains, in registers. With a < 1 no value grows.
 template <int Chains>
 __global__ void fma_chains(float* out, int rounds, float a, float b) {
   float v[Chains];
@@ -51,7 +51,7 @@ __global__ void fma_chains(float* out, int rounds, float a, float b) {
   float sum = 0;
   TENON_UNROLL
   for (int c = 0; c < Chains; ++c) sum += v[c];
-  if (sum == 12345.0f) *out = sum;  // keeps the sums alive
+  if (sum == 12345.0f) *out = sum;  // prevents the compiler from removing the sums
 }
 
 template <bool Tf32>
@@ -85,13 +85,13 @@ __global__ void does_nothing(T*) {}
 // --- floors -------------------------------------------------------------------------------------------------------------
 
 struct Floors {
-  double copy_large = 0, copy_small = 0, memcpy_large = 0;        // bytes/us, of what is read and what is written
+  double copy_large = 0, copy_small = 0, memcpy_large = 0;        // bytes/us, read plus written
   double fma = 0, tf32 = 0, bf16 = 0;                             // operations/us
   double node = 0, graph_launch = 0, round_trip = 0, launch = 0;  // us
-  std::size_t cache = 0;                                          // bytes of the second cache
+  std::size_t cache = 0;                                          // bytes of the L2 cache
 };
 
-/// Bytes/us of copying `bytes`, by the best of three kernels.
+/// Bytes/us of copying `bytes` with the fastest of three kernels.
 inline double copy_rate(Cuda& dev, const Effort& effort, std::size_t bytes) {
   const std::size_t n = bytes / 4, pieces = n / 4;
   kernels::CudaBuffer<float> from(n), to(n);
@@ -127,7 +127,7 @@ inline Floors measure_floors(Cuda& dev, const Effort& effort, bool tiny) {
                             0.999f, 0.001f);
     });
   };
-  fma();  // what comes first waits for the clock to rise
+  fma();  // the first measurement includes the rise of the clock
   f.fma = 2.0 * fma_chains_each * fma_unrolled * rounds * all_threads / fma().us;
   const auto mma = [&]<bool Tf32>(std::bool_constant<Tf32>) {
     const Timing t = time_of(dev, effort, [&] {
@@ -147,7 +147,7 @@ inline Floors measure_floors(Cuda& dev, const Effort& effort, bool tiny) {
     f.memcpy_large = 2.0 * static_cast<double>(large) / t.us;
   }
 
-  // A node of a graph of 1000, and what the host pays for a launch: of a graph, of a kernel, and there and back.
+  // A node of a graph of 1000, and the host time of launches: of a graph, of a graph including the wait, of a kernel.
   const int nodes = tiny ? 10 : 1000;
   const auto nothing = [&] {
     kernels::cuda::launch(dev, "does_nothing", does_nothing<float>, {1}, {32}, 0, out.data());
@@ -158,8 +158,7 @@ inline Floors measure_floors(Cuda& dev, const Effort& effort, bool tiny) {
                    })
                .us /
            nodes;
-  kernels::CudaBuffer<kernels::CudaControl> control(1);
-  const Graph one(dev, control.data(), 1, nothing);
+  const Graph one(dev, 1, nothing);
   const auto host_us = [&](const auto& call, bool wait_each) {
     std::vector<double> us;
     const int calls = tiny ? 2 : 50;

@@ -1,9 +1,9 @@
-// The CUDA kernels at the sizes of networks for small images, and at large ones, each against a floor that is measured in
-// the same run (floors.cuh); and cuBLAS beside our own products.
-//   bench_cuda_kernels [--json] [--tiny] [--only WORD]     --tiny: the least that runs, for tests; its times mean nothing
-// With --json a line for each floor and each kernel; else tables.
-//   bytes, flops   what has to be read and written, and computed, whoever does it
-//   floor          the longest of: a node of a graph, bytes at the rate of a copy, flops at that of the precision
+// Times the CUDA kernels at the sizes of networks for small images and at large sizes. Each kernel is compared with a
+// lower bound (floor) measured in the same run (floors.cuh). cuBLAS is measured beside tenon's own matrix products.
+//   bench_cuda_kernels [--json] [--tiny] [--only WORD]     --tiny: minimal sizes for tests; the times mean nothing
+// With --json it prints a line for each floor and each kernel, else tables.
+//   bytes, flops   what any implementation must read and write, and compute
+//   floor          the longest of: a node of a graph, bytes at the rate of a copy, flops at the rate of the precision
 //   share          floor / time
 // SPDX-License-Identifier: MIT
 #include <cstdio>
@@ -30,7 +30,7 @@ struct Options {
 
 const char* name_of(CudaMath m) { return m == CudaMath::fp32 ? "fp32" : m == CudaMath::tf32 ? "tf32" : "bf16"; }
 
-/// What a call has to do.
+/// The work of one call.
 struct Work {
   std::string name, shape;
   double bytes = 0, flops = 0;
@@ -40,7 +40,7 @@ struct Work {
 class Run {
  public:
   Run(Cuda& dev, const Options& options)
-      : dev_(dev), options_(options), effort_(options.tiny ? Effort::least() : Effort{}) {}
+      : dev_(dev), options_(options), effort_(options.tiny ? Effort::min() : Effort{}) {}
 
   Cuda& dev() { return dev_; }
   bool tiny() const { return options_.tiny; }
@@ -67,7 +67,7 @@ class Run {
                   "GB/s", "TFLOP/s", "nodes");
   }
 
-  /// Whether anything of this name is asked for; its memory need not be taken if not.
+  /// Whether --only selects this name. If not, its memory need not be allocated.
   bool wants(const char* name) const {
     return options_.only.empty() || std::strstr(name, options_.only.c_str()) != nullptr;
   }
@@ -75,7 +75,7 @@ class Run {
   template <class F>
   void measure(const Work& w, const F& call) {
     const bench::Timing t = bench::time_of(dev_, effort_, call);
-    // An array that the second cache holds is where the call before has left it.
+    // An array that fits in L2 is still there from the previous call.
     const double copy = w.bytes < static_cast<double>(floors_.cache) / 2
                             ? std::max(floors_.copy_small, floors_.copy_large)
                             : floors_.copy_large;
@@ -99,7 +99,7 @@ class Run {
     std::fflush(stdout);
   }
 
-  /// f() for each precision.
+  /// Calls f() once for each precision.
   template <class F>
   void each_precision(const F& f) {
     for (const CudaMath m : {CudaMath::fp32, CudaMath::tf32, CudaMath::bf16}) {
@@ -122,7 +122,24 @@ struct Noise {
   }
 };
 
-/// n values between -0.5 and 0.5 in the device's memory.
+/// One value in device memory, in the form that kernels take.
+template <class T>
+class One {
+ public:
+  One(Cuda& dev, const T& value) : memory_(1) { upload(dev, &value, memory_.data(), 1); }
+  operator CudaPointer<const T>() const { return CudaPointer<const T>(memory_.data()); }
+
+ private:
+  CudaBuffer<T> memory_;
+};
+
+StepState step_of_rate(double learning_rate) {
+  StepState s;
+  s.learning_rate = learning_rate;
+  return s;
+}
+
+/// n values between -0.5 and 0.5 in device memory.
 CudaBuffer<float> noise(Cuda& dev, std::size_t n) {
   CudaBuffer<float> b(n);
   elementwise(dev, Out<float, Batch, 1>(b.data(), static_cast<int>(n)), Noise{});
@@ -136,7 +153,7 @@ std::string text_of(std::initializer_list<int> sizes) {
   return s;
 }
 
-/// f(batch) for the sizes of a training and a large one.
+/// Calls f(batch) for typical training batch sizes and for `large`.
 template <class F>
 void each_batch(const Run& run, int large, const F& f) {
   if (run.tiny()) return f(3);
@@ -146,11 +163,11 @@ void each_batch(const Run& run, int large, const F& f) {
 
 // --- bound by memory ----------------------------------------------------------------------------------------------------
 
-constexpr Act relu_{Activation::relu};
+constexpr Activation relu_{Activation::relu};
 constexpr Window three{3, 3, 1, 1, 1, 1, 1, 1}, two{2, 2, 2, 2, 0, 0, 1, 1};
 
 void elementwise_kernels(Run& run) {
-  constexpr int n = 14 * 14 * 32;  // of a sample
+  constexpr int n = 14 * 14 * 32;  // per sample
   using X = In<float, Batch, n>;
   using Y = Out<float, Batch, n>;
   each_batch(run, 16384, [&](int batch) {
@@ -165,16 +182,15 @@ void elementwise_kernels(Run& run) {
       run.measure({"add_forward", shape, 12 * all, all}, [&] { add_forward(dev, xa, xb, out); });
     if (run.wants("activation_forward"))
       run.measure({"activation_forward relu", shape, 8 * all, all},
-                  [&] { activation_forward(dev, std::integral_constant<Act, relu_>{}, xa, out); });
+                  [&] { activation_forward(dev, std::integral_constant<Activation, relu_>{}, xa, out); });
     if (run.wants("activation_backward"))
       run.measure({"activation_backward relu", shape, 12 * all, all}, [&] {
-        activation_backward(dev, std::integral_constant<Act, relu_>{}, X(nullptr, batch), xa, xb,
+        activation_backward(dev, std::integral_constant<Activation, relu_>{}, X(nullptr, batch), xa, xb,
                             Into<float, Batch, n>(y.data(), batch));
       });
+    const One<StepState> step(dev, StepState{});
     if (run.wants("dropout_forward"))
-      run.measure({"dropout_forward", shape, 8 * all, 25 * all}, [&] {
-        dropout_forward(dev, random::Key{1, random::Use::dropout, 0, 0}, 0, xa, 1, 4, out);
-      });
+      run.measure({"dropout_forward", shape, 8 * all, 25 * all}, [&] { dropout_forward(dev, step, 0, xa, 1, 4, out); });
     if (run.wants("to_channels_first"))
       run.measure({"to_channels_first", shape, 8 * all, 0}, [&] {
         to_channels_first(dev, In<float, Batch, 14, 14, 32>(a.data(), batch),
@@ -194,12 +210,12 @@ void pools(Run& run) {
     CudaBuffer<std::uint8_t> argmax(y.size());
     const std::string shape = by(batch, "28 x 28 x 32");
     run.measure({"max_pool2d_forward", shape, 5.25 * all, all}, [&] {
-      max_pool2d_forward(dev, Pool<d>{}, In<float, Batch, 28, 28, 32>(x.data(), batch),
+      max_pool2d_forward(dev, PoolTag<d>{}, In<float, Batch, 28, 28, 32>(x.data(), batch),
                          Out<float, Batch, 14, 14, 32>(y.data(), batch),
                          Out<std::uint8_t, Batch, 14, 14, 32>(argmax.data(), batch));
     });
     run.measure({"max_pool2d_backward", shape, 5.25 * all, all}, [&] {
-      max_pool2d_backward(dev, Pool<d>{}, In<std::uint8_t, Batch, 14, 14, 32>(argmax.data(), batch),
+      max_pool2d_backward(dev, PoolTag<d>{}, In<std::uint8_t, Batch, 14, 14, 32>(argmax.data(), batch),
                           In<float, Batch, 14, 14, 32>(y.data(), batch),
                           Into<float, Batch, 28, 28, 32>(x.data(), batch));
     });
@@ -217,12 +233,14 @@ void norms(Run& run) {
       const auto gamma = noise(dev, c), beta = noise(dev, c);
       CudaBuffer<float> y(x.size()), keep(6 * 32);
       const auto part = [&](int i) { return keep.data() + i * 32; };
+      const One<StepState> step(dev, StepState{});
       using X = In<float, Batch, s, c>;
       const std::string shape = by(batch, "28 x 28 x 16");
       run.measure({"batch_norm_training", shape, 12 * all, 8 * all}, [&] {
-        batch_norm_forward_training(dev, X(x.data(), batch), In<float, c>(gamma.data()), In<float, c>(beta.data()),
-                                    1e-5f, 0.1f, Out<float, c>(part(0)), Out<float, c>(part(1)), Out<float, c>(part(2)),
-                                    Out<float, c>(part(3)), Out<float, Batch, s, c>(y.data(), batch), Span<float>{});
+        batch_norm_forward_training(dev, step, X(x.data(), batch), In<float, c>(gamma.data()),
+                                    In<float, c>(beta.data()), 1e-5f, 0.1f, Out<float, c>(part(0)),
+                                    Out<float, c>(part(1)), Out<float, c>(part(2)), Out<float, c>(part(3)),
+                                    Out<float, Batch, s, c>(y.data(), batch), Span<float>{});
       });
       run.measure({"batch_norm_backward", shape, 20 * all, 10 * all}, [&] {
         batch_norm_backward(dev, X(x.data(), batch), In<float, c>(gamma.data()), In<float, c>(part(2)),
@@ -259,11 +277,11 @@ void cross_entropy_of(Run& run, int batch) {
   Cuda& dev = run.dev();
   const auto logits = noise(dev, static_cast<std::size_t>(batch) * C);
   CudaBuffer<float> dlogits(logits.size());
-  const CudaBuffer<std::int32_t> labels(static_cast<std::size_t>(batch));  // zeros are labels, too
+  const CudaBuffer<std::int32_t> labels(static_cast<std::size_t>(batch));  // all zeros: valid labels
+  CudaBuffer<LossSums> sums(1);
   run.measure({"cross_entropy", text_of({batch, C}), 4.0 * batch * (2 * C + 1), 10.0 * batch * C}, [&] {
-    LossSums sums;
-    cross_entropy<float, C>(dev, In<float, Batch, C>(logits.data(), batch), labels.data(), {},
-                            Out<float, Batch, C>(dlogits.data(), batch), &sums);
+    cross_entropy<float, C>(dev, In<float, Batch, C>(logits.data(), batch), labels.data(), {}, Reduction::mean,
+                            Out<float, Batch, C>(dlogits.data(), batch), sums.data());
   });
 }
 
@@ -280,18 +298,21 @@ void gathers(Run& run) {
     const CudaBuffer<std::uint8_t> pixels(static_cast<std::size_t>(count) * n), labels(static_cast<std::size_t>(count));
     CudaBuffer<float> x(static_cast<std::size_t>(batch) * n);
     CudaBuffer<std::int32_t> y(static_cast<std::size_t>(batch));
-    const Images images{pixels.data(), count, 28, 28, 1, true};
+    ImageSource<float> source{};
+    source.images = {pixels.data(), count, 28, 28, 1, true};
+    source.labels = labels.data();
+    source.size = static_cast<std::uint64_t>(count);
     const double mean[4] = {0.5}, deviation[4] = {0.25, 1, 1, 1};
-    const auto order = Order::shuffle(static_cast<std::uint64_t>(count), {1, random::Use::shuffle, 0, 0});
-    for (const bool augmented : {false, true})
-      run.measure({augmented ? "gather_batch augmented" : "gather_batch", by(batch, "28 x 28"), 5.0 * batch * n,
-                   2.0 * batch * n},
-                  [&] {
-                    gather_batch<float>(dev, images, labels.data(), order, 0,
-                                        Augmentation{augmented, augmented, {1, random::Use::augment, 0, 0}},
-                                        Normalisation<float>::from(mean, deviation, 1),
-                                        Out<float, Batch, n>(x.data(), batch), y.data(), true);
-                  });
+    source.normalisation = Normalisation<float>::from(mean, deviation, 1);
+    const One<StepState> step(dev, StepState{});
+    for (const bool augmented : {false, true}) {
+      source.shift = source.flip = augmented;
+      const One<ImageSource<float>> at(dev, source);
+      run.measure(
+          {augmented ? "gather_batch augmented" : "gather_batch", by(batch, "28 x 28"), 5.0 * batch * n,
+           2.0 * batch * n},
+          [&] { gather_batch(dev, at, step, Pass::training, Out<float, Batch, n>(x.data(), batch), y.data(), true); });
+    }
   });
 }
 
@@ -303,15 +324,15 @@ void flat_kernels(Run& run) {
     CudaBuffer<float> m(size), v(size);
     CudaBuffer<double> sum(1);
     const Span<const float> gradient{g.data(), size};
+    const One<StepState> step(dev, step_of_rate(1e-3));
     const std::string shape = std::to_string(n);
     if (run.wants("adam_update"))
       run.measure({"adam_update", shape, 28.0 * n, 15.0 * n},
-                  [&] { adam_update(dev, AdamStep{}, w.span(), gradient, m.span(), v.span()); });
-    SgdStep sgd;
-    sgd.momentum = 0.9;
+                  [&] { adam_update(dev, AdamOptions{}, step, w.span(), gradient, m.span(), v.span()); });
     if (run.wants("sgd_update"))
-      run.measure({"sgd_update momentum", shape, 20.0 * n, 4.0 * n},
-                  [&] { sgd_update(dev, sgd, w.span(), gradient, m.span()); });
+      run.measure({"sgd_update momentum", shape, 20.0 * n, 4.0 * n}, [&] {
+        sgd_update(dev, SgdOptions{0.9, false, 0}, step, w.span(), gradient, m.span());
+      });
     if (run.wants("sum_of_squares"))
       run.measure({"sum_of_squares", shape, 4.0 * n, 2.0 * n},
                   [&] { sum_of_squares_then(dev, gradient, kernels::cuda::ReduceStore<double>{sum.data()}); });
@@ -320,7 +341,8 @@ void flat_kernels(Run& run) {
 
 // --- products -----------------------------------------------------------------------------------------------------------
 
-/// C = A B for A by k. B by k as in a layer's forward pass; not by k, and neither A, as in the gradient of its weights.
+/// C = A B. ByK: A and B are contiguous along k, as in a layer's forward pass. Else neither is, as in the gradient of
+/// its weights.
 template <bool ByK>
 void product(Run& run, int m, int n, int k) {
   Cuda& dev = run.dev();
@@ -334,7 +356,8 @@ void product(Run& run, int m, int n, int k) {
   p.c = c.data(), p.c_ld = n;
   const Work work{ByK ? "gemm A B^T" : "gemm A^T B", text_of({m, n, k}),
                   4.0 * (double(m) * k + double(n) * k + double(m) * n), 2.0 * m * n * k, true};
-  run.each_precision([&] { run.measure(work, [&] { cuda::gemm<cuda::Activate<Act{}>, ByK, ByK>(dev, p); }); });
+  run.each_precision(
+      [&] { run.measure(work, [&] { cuda::gemm<cuda::ActivationFunction<Activation{}>, ByK, ByK>(dev, p); }); });
   const cuda::Cublas* const cublas = cuda::open_cublas(dev);
   if (!cublas) return;
   Work theirs = work;
@@ -372,7 +395,7 @@ void products(Run& run) {
 template <int I, int O>
 void linear(Run& run, int batch) {
   Cuda& dev = run.dev();
-  static constexpr Fuse f{relu_};
+  static constexpr Epilogue f{relu_};
   const auto size = [](int a, int b) { return static_cast<std::size_t>(a) * static_cast<std::size_t>(b); };
   const auto x = noise(dev, size(batch, I)), w = noise(dev, size(O, I)), b = noise(dev, O);
   auto dy = noise(dev, size(batch, O));
@@ -382,11 +405,11 @@ void linear(Run& run, int batch) {
   run.each_precision([&] {
     run.measure({"linear_forward relu", shape, 4 * values, flops, true}, [&] {
       linear_forward(dev, In<float, Batch, I>(x.data(), batch), In<float, O, I>(w.data()), Span<const float>{},
-                     In<float, O>(b.data()), Epilogue<f>{}, Out<float, Batch, O>(y.data(), batch));
+                     In<float, O>(b.data()), EpilogueTag<f>{}, Out<float, Batch, O>(y.data(), batch));
     });
     run.measure({"linear_backward relu", shape, 4 * (2 * values + 2.0 * batch * O), 2 * flops, true}, [&] {
       linear_backward(dev, In<float, Batch, I>(x.data(), batch), In<float, O, I>(w.data()),
-                      In<float, Batch, O>(y.data(), batch), Epilogue<f>{}, Out<float, Batch, O>(dy.data(), batch),
+                      In<float, Batch, O>(y.data(), batch), EpilogueTag<f>{}, Out<float, Batch, O>(dy.data(), batch),
                       Into<float, Batch, I>(dx.data(), batch), Into<float, O, I>(dw.data()), Into<float, O>(db.data()),
                       Span<float>{});
     });
@@ -401,18 +424,18 @@ void linears(Run& run) {
   if (!run.tiny()) linear<4096, 4096>(run, 4096);
 }
 
-/// A convolution with ReLU and pooling, as a network of small images begins.
+/// A convolution with ReLU and pooling, like the first layers of a network for small images.
 template <ConvDims D, bool ChannelsFirst>
 void convolution(Run& run, int batch) {
   Cuda& dev = run.dev();
-  constexpr Fuse f{relu_, true, two, ChannelsFirst};
+  constexpr Epilogue f{relu_, true, two, ChannelsFirst};
   constexpr int h = D.oh() / 2, wd = D.ow() / 2, taps = D.window.kh * D.window.kw;
   const auto times = [&](int n) { return static_cast<std::size_t>(batch) * static_cast<std::size_t>(n); };
   const auto x = noise(dev, times(D.h * D.w * D.c)), w = noise(dev, static_cast<std::size_t>(D.o * D.c * taps)),
              b = noise(dev, static_cast<std::size_t>(D.o));
   auto dy = noise(dev, times(h * wd * D.o));
   CudaBuffer<float> y(dy.size()), dx(x.size()), dw(w.size()), db(static_cast<std::size_t>(D.o)),
-      packed(conv2d_packed(D));
+      packed(static_cast<std::size_t>(conv2d_workspace_sizes(DeviceTag<Cuda>{}, D, Epilogue{}).packed));
   CudaBuffer<std::uint8_t> argmax(dy.size());
   using Y = Out<float, Batch, h, wd, D.o>;
   const In<float, Batch, D.h, D.w, D.c> in(x.data(), batch);
@@ -420,16 +443,16 @@ void convolution(Run& run, int batch) {
   const Out<std::uint8_t, Batch, h, wd, D.o> places(argmax.data(), batch);
   const double flops = 2.0 * batch * D.oh() * D.ow() * D.o * D.c * taps;
   const double read = 4.0 * double(x.size()) + 4.0 * double(w.size()), made = 5.0 * double(dy.size());
-  const bool to_x = D.c > 1;  // nobody asks for the gradient of the image
+  const bool to_x = D.c > 1;  // the gradient of the input image is not needed
   const std::string shape = text_of({batch, D.h, D.w, D.c}) + " -> " + std::to_string(D.o);
   run.each_precision([&] {
     run.measure({"conv2d_forward relu pool", shape, read + made, flops, true}, [&] {
-      conv2d_prepare(dev, Conv<D>{}, weights, packed.span());
-      conv2d_forward(dev, Conv<D>{}, in, Span<const float>{packed.data(), packed.size()}, In<float, D.o>(b.data()),
-                     Epilogue<f>{}, Y(y.data(), batch), places);
+      conv2d_prepare(dev, ConvTag<D>{}, weights, packed.span());
+      conv2d_forward(dev, ConvTag<D>{}, in, Span<const float>{packed.data(), packed.size()}, In<float, D.o>(b.data()),
+                     EpilogueTag<f>{}, Y(y.data(), batch), places);
     });
     run.measure({"conv2d_backward relu pool", shape, read * (to_x ? 2 : 1) + made, flops * (to_x ? 2 : 1), true}, [&] {
-      conv2d_backward(dev, Conv<D>{}, in, weights, Y(y.data(), batch), places, Epilogue<f>{}, Y(dy.data(), batch),
+      conv2d_backward(dev, ConvTag<D>{}, in, weights, Y(y.data(), batch), places, EpilogueTag<f>{}, Y(dy.data(), batch),
                       Into<float, Batch, D.h, D.w, D.c>(to_x ? dx.data() : nullptr, batch),
                       Into<float, D.o, D.c, D.window.kh, D.window.kw>(dw.data()), Into<float, D.o>(db.data()),
                       Span<float>{});
@@ -472,7 +495,7 @@ int run_all(const Options& options) {
     if (!run.wants(g.names)) continue;
     try {
       g.measure(run);
-    } catch (const Error& e) {  // no reason to go without the others, unless the device is lost
+    } catch (const Error& e) {  // the other groups still run, unless the device is lost
       dev.math = CudaMath::fp32;
       ++failed;
       std::fprintf(stderr, "bench_cuda_kernels: %s: %s\n", g.names, e.what());

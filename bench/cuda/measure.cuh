@@ -1,6 +1,6 @@
-// How a kernel is timed on a GPU. Calls of it are recorded as one CUDA graph, which is launched some times between two
-// events: neither the host nor launching is in the figure, and what a call works on is where the call before has left it,
-// as in a training.
+// Times a kernel on a GPU. Calls of the kernel are recorded as one CUDA graph, which is launched several times, each
+// time between two events. So the result includes no host or launch time, and the data of a call are where the previous
+// call left them, as in training.
 //   const Timing t = time_of(dev, effort, [&] { add_forward(dev, a, b, y); });      microseconds of one call
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -15,39 +15,36 @@
 
 namespace tenon::bench {
 
-/// How long to measure. The least that runs at all is what tests take, where a GPU is emulated.
+/// How long to measure. min() is the least that runs, for tests with an emulated GPU.
 struct Effort {
-  double us = 2000;  // of a graph
-  int most_calls = 200, samples = 15;
+  double us = 2000;  // per graph
+  int max_calls = 200, samples = 15;
 
-  static Effort least() { return {0, 1, 2}; }
+  static Effort min() { return {0, 1, 2}; }
 };
 
 struct Timing {
-  double us = 0, p10 = 0, p90 = 0;  // of a call; us is the median
+  double us = 0, p10 = 0, p90 = 0;  // per call; us is the median
   int nodes = 0;                    // of the graph for one call: kernels, copies and fills
 };
 
-/// `calls` times what call() launches, in one graph.
+/// A graph that holds what call() launches, `calls` times.
 class Graph {
  public:
   template <class F>
-  Graph(Cuda& dev, kernels::CudaControl* control, int calls, const F& call) : dev_(dev) {
+  Graph(Cuda& dev, int calls, const F& call) : dev_(dev) {
     kernels::CudaState& s = dev.state();
-    // As in a recorded step: kernels take learning rate and the like from the control block.
     struct Recording {
       kernels::CudaState& s;
-      Recording(kernels::CudaState& state, kernels::CudaControl* control) : s(state) {
-        s.cursor = &control->cursor, s.loss_sums = &control->batch_sums, s.scratch_fixed = true;
-      }
-      ~Recording() { s.cursor = nullptr, s.loss_sums = nullptr, s.scratch_fixed = false; }
+      explicit Recording(kernels::CudaState& state) : s(state) { s.scratch_fixed = true; }
+      ~Recording() { s.scratch_fixed = false; }
     };
     wait(dev);
     kernels::detail::check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeThreadLocal),
                            "cudaStreamBeginCapture");
     cudaGraph_t graph = nullptr;
     try {
-      const Recording recording(s, control);
+      const Recording recording(s);
       for (int i = 0; i < calls; ++i) call();
     } catch (...) {
       if (cudaStreamEndCapture(s.stream, &graph) == cudaSuccess && graph) static_cast<void>(cudaGraphDestroy(graph));
@@ -80,7 +77,7 @@ class Graph {
   std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> exec_;
 };
 
-/// Two events and what lies between them.
+/// Measures the time between two events.
 class Stopwatch {
  public:
   explicit Stopwatch(Cuda& dev) : dev_(dev) {
@@ -93,7 +90,7 @@ class Stopwatch {
     static_cast<void>(cudaEventDestroy(end_));
   }
 
-  /// Microseconds of the GPU that f() takes.
+  /// The GPU time of f() in microseconds.
   template <class F>
   double us(const F& f) {
     const cudaStream_t stream = dev_.state().stream;
@@ -117,20 +114,16 @@ inline Timing timing_of(std::vector<double> us) {
   return {at(50), at(10), at(90), 0};
 }
 
-/// As many calls a graph as make effort.us.
+/// Times call() with enough calls per graph to reach effort.us, up to effort.max_calls.
 template <class F>
 Timing time_of(Cuda& dev, const Effort& effort, const F& call) {
-  kernels::CudaRecorder recorder;
-  recorder.host.cursor.learning_rate = 1e-3;
-  begin(dev, recorder);
-  kernels::CudaControl* const control = recorder.control.data();
   measure_scratch(dev, call);
   Stopwatch watch(dev);
-  const Graph one(dev, control, 1, call);
+  const Graph one(dev, 1, call);
   one.launch();
   const double first = watch.us([&] { one.launch(); });
-  const int calls = static_cast<int>(std::clamp(effort.us / std::max(first, 0.1), 1.0, double(effort.most_calls)));
-  const Graph many(dev, control, calls, call);
+  const int calls = static_cast<int>(std::clamp(effort.us / std::max(first, 0.1), 1.0, double(effort.max_calls)));
+  const Graph many(dev, calls, call);
   many.launch();
   std::vector<double> us;
   for (int i = 0; i < effort.samples; ++i) us.push_back(watch.us([&] { many.launch(); }) / calls);

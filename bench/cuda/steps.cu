@@ -1,9 +1,10 @@
 // Whole training steps on a GPU as tenon-train makes them: shuffled gather from resident images, forward, loss, backward,
-// Adam; up to 64 steps a launch.
+// Adam; up to 64 steps per launch.
 //   bench_cuda_steps mlp|cnn fp32|tf32|bf16 BATCH STEPS [--data DIR] [--images N]
-// Without --data the images are noise. There are 65,536 of them unless told otherwise: at batch 1024, too, an epoch is of
-// whole launches. One JSON line: microseconds a step, each launch one sample, by the host's clock from one launch's end to
-// the next one's, so what the host does between them is in it. Making the trainer and the first launches are not.
+// Without --data the images are noise. Their default number is 65,536, so that an epoch consists of whole launches at
+// batch 1024, too. Prints one JSON line: microseconds per step. Each launch is one sample, measured by the host's clock
+// from the end of one launch to the end of the next, so it includes the host's work between them. Creating the trainer
+// and the first launches are not included.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
 #include <tenon/data/gz.hpp>
@@ -17,7 +18,7 @@
 #include <string>
 #include <vector>
 
-#include "../../examples/models.hpp"
+#include "../../examples/programs/models.hpp"
 
 namespace {
 
@@ -31,7 +32,7 @@ struct Options {
   std::string data;
 };
 
-/// Images of noise with labels that can be read off them, so that a loss that does not fall is seen.
+/// Noise images whose labels can be learned, so that a loss that does not fall is visible.
 ImageSet noise(int count) {
   ImageSet set;
   set.count = count;
@@ -58,11 +59,11 @@ int run(const Options& o) {
   if (static_cast<long>(o.batch) > set.count)
     return std::fprintf(stderr, "bench_cuda_steps: expected a batch of at most %d images\n", set.count), 2;
   Model<Net, Cuda> model(Seed{1}, o.batch, Cuda(o.math));
-  constexpr int most = 64;
-  Trainer trainer(model, Adam{1e-3}, CrossEntropy{}, Schedule::constant(), {0, most});
+  constexpr int max = 64;
+  Trainer trainer(model, Adam{1e-3}, CrossEntropy{}, {.schedule = Schedule::constant(), .steps_per_launch = max});
   const ImageData data(set, {0.2860, 0.3530});
 
-  std::vector<double> us;  // of a step, one a launch
+  std::vector<double> us;  // per step, one value per launch
   long done = 0, as_one = 0, last_step = 0;
   double first_loss = 0, loss = 0, seconds = 0;
   bool warm = false;
@@ -76,16 +77,16 @@ int run(const Options& o) {
       last_step = static_cast<long>(p.step);
       loss = sums.loss();
       if (first_loss == 0) first_loss = loss;
-      // The first epoch, or its first four launches, records graphs and raises the clock; and an epoch's last, shorter
-      // batch is another step.
+      // The first epoch, or its first four launches, records graphs and raises the clock, so it is not measured. Nor is
+      // an epoch's last launch if its batch is shorter.
       const bool whole = sums.count == made * o.batch;
       if (warm && whole) {
         us.push_back(took / static_cast<double>(made));
         seconds += took * 1e-6;
         done += made;
-        if (made == most) as_one += made;
+        if (made == max) as_one += made;
       }
-      if (last_step >= 4 * most || p.position >= data.size()) warm = true;
+      if (last_step >= 4 * max || p.position >= data.size()) warm = true;
       last = Clock::now();
       return done < o.steps;
     });

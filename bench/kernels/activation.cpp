@@ -1,5 +1,5 @@
-// Activations alone, one thread: against the bandwidth of a triad over as many bytes. From sigmoid on the arithmetic
-// is the bound.
+// Activations alone, one thread, compared with the bandwidth of a triad over as many bytes. From sigmoid on, the bound
+// is arithmetic.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -8,12 +8,13 @@
 #include "tenon/cpu/activation.hpp"
 
 using namespace tenon;
+using namespace tenon::kernels;
 
 namespace {
 
 constexpr int n = 128 * 28 * 28;
 
-template <Activation K>
+template <Activation::Kind K>
 void forward(benchmark::State& state) {
   Cpu dev;
   Buffer<float> x(n), y(n);
@@ -21,15 +22,15 @@ void forward(benchmark::State& state) {
   const double bandwidth = bench::memory_bandwidth(8 * n) * 1e9;
   const bench::Share share;
   for (auto _ : state) {
-    activation_forward(dev, std::integral_constant<Act, Act{K, 1, 100}>{}, In<float, Batch, 1>(x.data(), n),
-                       Out<float, Batch, 1>(y.data(), n));
+    activation_forward(dev, std::integral_constant<Activation, Activation{K, 1, 100}>{},
+                       In<float, Batch, 1>(x.data(), n), Out<float, Batch, 1>(y.data(), n));
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * n);
   share.report(state, 8.0 * n / bandwidth);
 }
 
-template <Activation K>
+template <Activation::Kind K>
 void backward(benchmark::State& state) {
   Cpu dev;
   Buffer<float> x(n), dy(n), dx(n);
@@ -38,8 +39,8 @@ void backward(benchmark::State& state) {
   const In<float, Batch, 1> in(x.data(), n);  // stands for x or y, whichever is read
   const bench::Share share;
   for (auto _ : state) {
-    activation_backward(dev, std::integral_constant<Act, Act{K, 1, 100}>{}, in, in, In<float, Batch, 1>(dy.data(), n),
-                        Into<float, Batch, 1>(dx.data(), n));
+    activation_backward(dev, std::integral_constant<Activation, Activation{K, 1, 100}>{}, in, in,
+                        In<float, Batch, 1>(dy.data(), n), Into<float, Batch, 1>(dx.data(), n));
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * n);

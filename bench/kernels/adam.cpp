@@ -1,4 +1,4 @@
-// Adam over flat memory, one thread: against the bandwidth of a triad over as many bytes.
+// Adam over flat memory, one thread, compared with the bandwidth of a triad over as many bytes.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -16,11 +16,12 @@ void adam(benchmark::State& state) {
   Buffer<float> w(n), g(n), m(n), v(n);
   for (std::size_t i = 0; i < n; ++i) w[i] = g[i] = static_cast<float>(i % 97) * 0.01f - 0.5f;
   const double bandwidth = bench::memory_bandwidth(n * 16) * 1e9;
-  AdamStep s;
+  StepState step;
+  step.learning_rate = 1e-3;
   const bench::Share share;
   for (auto _ : state) {
-    adam_update(dev, s, w.span(), {g.data(), n}, m.span(), v.span());
-    ++s.step;
+    adam_update(dev, kernels::AdamOptions{}, &step, w.span(), {g.data(), n}, m.span(), v.span());
+    ++step.step;
     benchmark::ClobberMemory();
   }
   const double bytes = 28.0 * static_cast<double>(n);  // 16 read, 12 written

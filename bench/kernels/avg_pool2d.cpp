@@ -1,4 +1,4 @@
-// AvgPool2d at batch 128, one thread: against the bandwidth of a triad over what it reads and writes.
+// AvgPool2d at batch 128, one thread, compared with the bandwidth of a triad over what it reads and writes.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -28,10 +28,10 @@ struct Layer {
     forward();
   }
   void forward() {
-    avg_pool2d_forward(dev, Pool<D>{}, In<float, Batch, D.h, D.w, D.c>(x.data(), batch), Y(y.data(), batch));
+    avg_pool2d_forward(dev, PoolTag<D>{}, In<float, Batch, D.h, D.w, D.c>(x.data(), batch), Y(y.data(), batch));
   }
   void backward() {
-    avg_pool2d_backward(dev, Pool<D>{}, Y(y.data(), batch), Into<float, Batch, D.h, D.w, D.c>(dx.data(), batch));
+    avg_pool2d_backward(dev, PoolTag<D>{}, Y(y.data(), batch), Into<float, Batch, D.h, D.w, D.c>(dx.data(), batch));
   }
 };
 

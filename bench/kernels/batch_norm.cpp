@@ -1,4 +1,4 @@
-// BatchNorm at the shapes of a small residual network, one thread: against the bandwidth of a triad.
+// BatchNorm at the shapes of a small residual network, one thread, compared with the bandwidth of a triad.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -19,12 +19,13 @@ struct Case {
   Buffer<float> x{n}, y{n}, dx{n}, gamma{C}, beta{C}, mean{C}, rstd{C}, running_mean{C}, running_var{C}, dgamma{C},
       dbeta{C};
   Buffer<float> work{kernels::batch_norm_workspace(C)};
+  StepState step;
 
   Case() {
     for (int i = 0; i < n; ++i) x[i] = static_cast<float>(i % 61) * 0.1f - 3;
     for (int c = 0; c < C; ++c) gamma[c] = running_var[c] = rstd[c] = 1;
   }
-  /// Seconds that so many bytes an element take at the least.
+  /// The minimum seconds for `bytes` bytes per element.
   double floor(int bytes) const {
     return static_cast<double>(bytes) * n / (bench::memory_bandwidth(static_cast<std::size_t>(8) * n) * 1e9);
   }
@@ -36,7 +37,7 @@ void training(benchmark::State& state) {
   const double floor = k.floor(12);
   const bench::Share share;
   for (auto _ : state) {
-    batch_norm_forward_training(k.dev, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()),
+    batch_norm_forward_training(k.dev, &k.step, In<float, Batch, S, C>(k.x.data(), B), In<float, C>(k.gamma.data()),
                                 In<float, C>(k.beta.data()), 1e-5f, 0.1f, Out<float, C>(k.running_mean.data()),
                                 Out<float, C>(k.running_var.data()), Out<float, C>(k.mean.data()),
                                 Out<float, C>(k.rstd.data()), Out<float, Batch, S, C>(k.y.data(), B), k.work.span());

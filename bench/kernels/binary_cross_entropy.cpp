@@ -1,5 +1,5 @@
-// Binary cross-entropy, with and without its gradient, one thread: against the bandwidth of a triad. An exponential
-// and a logarithm an element are the bound.
+// Binary cross-entropy, with and without its gradient, one thread, compared with the bandwidth of a triad. The
+// bound is one exponential and one logarithm per element.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -15,7 +15,7 @@ template <int N, bool Gradient>
 void binary_cross_entropy(benchmark::State& state) {
   const int batch = static_cast<int>(state.range(0));
   const std::size_t n = static_cast<std::size_t>(batch) * N;
-  constexpr std::size_t bytes = Gradient ? 12 : 8;  // an element
+  constexpr std::size_t bytes = Gradient ? 12 : 8;  // per element
   Cpu dev;
   Buffer<float> x(n), target(n), dx(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -27,7 +27,7 @@ void binary_cross_entropy(benchmark::State& state) {
   LossSums sums;
   const bench::Share share;
   for (auto _ : state) {
-    binary_cross_entropy(dev, In<float, Batch, N>(x.data(), batch), target.data(), to, &sums);
+    binary_cross_entropy(dev, In<float, Batch, N>(x.data(), batch), target.data(), Reduction::mean, to, &sums);
     benchmark::DoNotOptimize(sums);
     benchmark::ClobberMemory();
   }

@@ -1,6 +1,6 @@
-// Conv2d at batch 128 against the FMA peak at the dense sum's operations: Winograd's algorithm and lists of nonzeros do
-// fewer and may pass 1. Images are smooth with noise, weights normal, so that ReLU and pool leave zeros as in training;
-// `density` is the share of results that are not zero.
+// Conv2d at batch 128, compared with the FMA peak for the operations of the dense sum. Winograd's algorithm and lists
+// of nonzeros do fewer operations, so their share may exceed 1. Images are smooth with noise and weights are normal, so
+// ReLU and pooling leave zeros as in training. `density` is the share of nonzero results.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -19,10 +19,10 @@ namespace {
 
 constexpr int batch = 128;
 constexpr Window three{3, 3, 1, 1, 1, 1, 1, 1}, halving{3, 3, 2, 2, 1, 1, 1, 1}, two{2, 2, 2, 2, 0, 0, 1, 1};
-constexpr Fuse none{}, pooled{Act{Activation::relu}, true, two, false},
-    flattened{Act{Activation::relu}, true, two, true};
+constexpr Epilogue none{}, pooled{Activation{Activation::relu}, true, two, false},
+    flattened{Activation{Activation::relu}, true, two, true};
 
-float normal(std::uint64_t i, std::uint32_t use) {  // nearly: twelve uniforms less six
+float normal(std::uint64_t i, std::uint32_t use) {  // approximately: the sum of twelve uniforms, minus six
   float s = -6;
   for (std::uint32_t block = 0; block < 3; ++block)
     for (const std::uint32_t bits : random::Key{use, random::Use::user, 0, 0}.words(i, block).v)
@@ -30,7 +30,7 @@ float normal(std::uint64_t i, std::uint32_t use) {  // nearly: twelve uniforms l
   return s;
 }
 
-template <ConvDims D, Fuse F>
+template <ConvDims D, Epilogue F>
 struct Layer {
   static constexpr ConvSizes s{D};
   static constexpr int H = F.pooled ? F.pool.out_h(s.oh) : s.oh, W = F.pooled ? F.pool.out_w(s.ow) : s.ow, O = D.o;
@@ -46,7 +46,7 @@ struct Layer {
       work{conv2d_workspace(D, F)};
   Buffer<std::uint8_t> argmax{out};
 
-  explicit Layer(std::int64_t threads) : dev(cpu_with_threads(static_cast<int>(threads))) {
+  explicit Layer(std::int64_t threads) : dev(threads) {
     dev.reserve_scratch(conv2d_scratch<float>(D, F));
     for (int i = 0; i < in; ++i) {
       const float row = static_cast<float>(i / (D.w * D.c) % D.h), column = static_cast<float>(i / D.c % D.w);
@@ -55,23 +55,23 @@ struct Layer {
     }
     for (int i = 0; i < weights; ++i) w[i] = normal(i, 2) / std::sqrt(static_cast<float>(s.depth));
     for (int i = 0; i < O; ++i) b[i] = 0.1f * normal(i, 3);
-    conv2d_prepare(dev, Conv<D>{}, Weight(w.data()), packed.span());
+    conv2d_prepare(dev, ConvTag<D>{}, Weight(w.data()), packed.span());
     forward();
     for (int i = 0; i < out; ++i) dy[i] = 1e-3f * normal(i, 4);
   }
   void forward() {
-    conv2d_forward(dev, Conv<D>{}, X(x.data(), batch), Span<const float>{packed.data(), packed.size()},
-                   In<float, O>(b.data()), Epilogue<F>{}, Y(y.data(), batch), Places(argmax.data(), batch));
+    conv2d_forward(dev, ConvTag<D>{}, X(x.data(), batch), Span<const float>{packed.data(), packed.size()},
+                   In<float, O>(b.data()), EpilogueTag<F>{}, Y(y.data(), batch), Places(argmax.data(), batch));
   }
   void backward(bool to_x) {
-    conv2d_backward(dev, Conv<D>{}, X(x.data(), batch), Weight(w.data()), Y(y.data(), batch),
-                    Places(argmax.data(), batch), Epilogue<F>{}, Y(dy.data(), batch),
+    conv2d_backward(dev, ConvTag<D>{}, X(x.data(), batch), Weight(w.data()), Y(y.data(), batch),
+                    Places(argmax.data(), batch), EpilogueTag<F>{}, Y(dy.data(), batch),
                     Into<float, Batch, D.h, D.w, D.c>(to_x ? dx.data() : nullptr, batch),
                     Into<float, O, s.cg, D.window.kh, D.window.kw>(dw.data()), Into<float, O>(db.data()), work.span());
   }
 };
 
-template <ConvDims D, Fuse F>
+template <ConvDims D, Epilogue F>
 void forward(benchmark::State& state) {
   Layer<D, F> layer(state.range(0));
   const double peak = bench::fma_peak(layer.dev.threads()) * 1e9;
@@ -80,10 +80,10 @@ void forward(benchmark::State& state) {
   share.report(state, layer.operations / peak);
 }
 
-template <ConvDims D, Fuse F>
+template <ConvDims D, Epilogue F>
 void backward(benchmark::State& state) {
   Layer<D, F> layer(state.range(0));
-  const bool to_x = D.c > 1;  // nobody asks for the gradient of the image
+  const bool to_x = D.c > 1;  // the gradient of the input image is not needed
   int nonzero = 0;
   for (const float v : layer.y) nonzero += v != 0;
   state.counters["density"] = static_cast<double>(nonzero) / layer.out;

@@ -1,5 +1,5 @@
-// Cross-entropy with its gradient, one thread: against the bandwidth of a triad. At few classes the exponentials and
-// one logarithm a row are the bound.
+// Cross-entropy with its gradient, one thread, compared with the bandwidth of a triad. With few classes, the bound
+// is the exponentials and one logarithm per row.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -24,8 +24,8 @@ void cross_entropy_with_gradient(benchmark::State& state) {
   LossSums sums;
   const bench::Share share;
   for (auto _ : state) {
-    cross_entropy(dev, In<float, Batch, C>(x.data(), batch), labels.data(), {}, Out<float, Batch, C>(dx.data(), batch),
-                  &sums);
+    cross_entropy(dev, In<float, Batch, C>(x.data(), batch), labels.data(), {}, Reduction::mean,
+                  Out<float, Batch, C>(dx.data(), batch), &sums);
     benchmark::DoNotOptimize(sums);
   }
   state.SetItemsProcessed(state.iterations() * batch);

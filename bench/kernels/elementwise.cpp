@@ -1,6 +1,6 @@
-// Sums of two tensors and the words of a user's layer, at the shapes of a small residual network at batch 128, one
-// thread: against the bandwidth of a triad over what they read and write. accumulate_add writes where it has read, which
-// spares the reads that a triad's writes cause, so that its share may pass 1.
+// Sums of two tensors and the functions of a user's layer, at the shapes of a small residual network at batch 128, one
+// thread, compared with the bandwidth of a triad over what they read and write. accumulate_add writes where it has
+// read, which avoids the reads that a triad's writes cause, so its share may exceed 1.
 // SPDX-License-Identifier: MIT
 #include "tenon/cpu/elementwise.hpp"
 
@@ -28,7 +28,7 @@ struct Case {
   }
 };
 
-/// `call(k)` against so many bytes an element.
+/// Times `call(k)` and compares it with the bandwidth for `bytes` bytes per element.
 template <int S, int C, class F>
 void against(benchmark::State& state, std::size_t bytes, const F& call) {
   Case<S, C> k;

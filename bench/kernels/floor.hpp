@@ -1,6 +1,6 @@
-// Floors measured on the machine at hand, in the run that quotes them: no kernel can be faster.
+// Limits (floors) measured on this machine in the run that reports them. No kernel can be faster.
 //   fma_peak(threads)            GFLOP/s of float, from 12 independent chains of AVX2 FMAs on each thread
-//   memory_bandwidth(bytes)      GB/s of a triad over arrays that hold so many bytes in all
+//   memory_bandwidth(bytes)      GB/s of a triad over arrays of `bytes` in total
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -35,14 +35,14 @@ TENON_AVX2 inline float fma_chains(long rounds) {
 }
 #endif
 
-/// Seconds of processor time that this thread has had: what a neighbour on the same core takes does not count.
+/// CPU seconds of this thread. Time that other threads take on the same core does not count.
 inline double thread_seconds() {
   timespec t{};
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_nsec) * 1e-9;
 }
 
-/// The best of ten bursts of about 10 ms, in the threads' processor time; 0 where there is no AVX2.
+/// The best of ten bursts of about 10 ms, in the threads' CPU time; 0 without AVX2.
 inline double fma_peak(int threads) {
 #if TENON_X86
   if (detect_isa() != Isa::avx2) return 0;
@@ -55,7 +55,7 @@ inline double fma_peak(int threads) {
       const double start = thread_seconds();
       const float sum = fma_chains(rounds);
       rate[static_cast<std::size_t>(t)] = rounds * 12.0 * 16 / (thread_seconds() - start) * 1e-9;
-      if (sum == 12345.0f) rate[static_cast<std::size_t>(t)] = 0;  // keeps the sums alive
+      if (sum == 12345.0f) rate[static_cast<std::size_t>(t)] = 0;  // prevents the compiler from removing the sums
     };
     for (int t = 1; t < threads; ++t) others.emplace_back(run, t);
     run(0);
@@ -86,7 +86,8 @@ TENON_AVX2 inline void triad_avx2(float* a, const float* b, const float* c, floa
 }
 #endif
 
-/// a = b + s c over three arrays of `bytes` in all; what is read and written, without the reads that writing causes.
+/// GB/s of a = b + s c over three arrays of `bytes` in total. Counts the bytes read and written, without the reads that
+/// writes cause.
 inline double memory_bandwidth(std::size_t bytes) {
   const std::size_t n = bytes / (3 * sizeof(float));
   std::vector<float> a(n, 1), b(n, 2), c(n, 3);

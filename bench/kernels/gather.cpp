@@ -1,5 +1,5 @@
-// Gathering a batch of 128 from 60,000 resident images, one thread: against the bandwidth of a triad over the batch.
-// Shuffled, every image is a miss of the caches, so that a triad over the set would be the kinder floor.
+// Gathering a batch of 128 from 60,000 resident images, one thread, compared with the bandwidth of a triad over the
+// batch. When shuffled, every image is a cache miss, so a triad over the whole set would be an easier bound.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -20,19 +20,19 @@ void gather(benchmark::State& state) {
   constexpr int sample = H * H * C;
   const std::int64_t count = C == 1 ? 60000 : 10000;
   const std::vector<std::uint8_t> pixels(static_cast<std::size_t>(count) * sample, 100);
-  const Images from{pixels.data(), count, H, H, C, C > 1};
-  const Order order = state.range(0)
-                          ? Order::shuffle(static_cast<std::uint64_t>(count), {1, random::Use::shuffle, 0, 0})
-                          : Order::sequential();
-  const Augmentation augmentation{state.range(1) != 0, state.range(1) != 0, {1, random::Use::augment, 0, 0}};
+  kernels::ImageSource<float> source{};
+  source.images = {pixels.data(), count, H, H, C, C > 1};
+  source.size = static_cast<std::uint64_t>(count);
+  source.shift = source.flip = state.range(1) != 0;
+  const Pass pass = state.range(0) ? Pass::training : Pass::evaluation;
   Cpu dev;
   Buffer<float> x(static_cast<std::size_t>(batch) * sample);
   const double bandwidth = bench::memory_bandwidth(5 * batch * sample) * 1e9;
-  std::uint64_t first = 0;
+  StepState step;
   const bench::Share share;
   for (auto _ : state) {
-    gather_images(dev, from, order, first, augmentation, {}, Out<float, Batch, H, H, C>(x.data(), batch));
-    first = (first + batch) % static_cast<std::uint64_t>(count - batch);
+    gather_batch(dev, &source, &step, pass, Out<float, Batch, H, H, C>(x.data(), batch), nullptr);
+    step.first_sample = (step.first_sample + batch) % static_cast<std::uint64_t>(count - batch);
     benchmark::ClobberMemory();
   }
   state.SetItemsProcessed(state.iterations() * batch);

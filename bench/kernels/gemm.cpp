@@ -1,5 +1,6 @@
-// Products against the FMA peak: the shapes of an MLP and of a convolutional network at batch 128, and large squares.
-//   forward   A by rows, B in panels        dw   A by columns, B by rows, both far apart        dx   A and B by rows
+// Matrix products compared with the FMA peak: the shapes of an MLP and of a convolutional network at batch 128, and
+// large squares.
+//   forward   A by rows, B in panels        dw   A by columns, B by rows, large strides        dx   A and B by rows
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -19,7 +20,7 @@ template <Layout L>
 void product(benchmark::State& state) {
   const int m = static_cast<int>(state.range(0)), n = static_cast<int>(state.range(1)),
             k = static_cast<int>(state.range(2));
-  Cpu dev = cpu_with_threads(static_cast<int>(state.range(3)));
+  Cpu dev(static_cast<int>(state.range(3)));
   dev.reserve_scratch(gemm_scratch<float>(m));
   Buffer<float> a(static_cast<std::size_t>(m) * k), b(gemm_packed(n, k)), c(static_cast<std::size_t>(m) * n);
   for (std::size_t i = 0; i < a.size(); ++i) a[i] = static_cast<float>(i % 7) - 3;
@@ -32,7 +33,7 @@ void product(benchmark::State& state) {
   const double peak = bench::fma_peak(dev.threads()) * 1e9, operations = 2.0 * m * n * k;
   const bench::Share share;
   for (auto _ : state) {
-    gemm<Act{}>(dev, g);
+    gemm<Activation{}>(dev, g);
     benchmark::ClobberMemory();
   }
   state.counters["GFLOP/s"] = benchmark::Counter(operations * 1e-9, benchmark::Counter::kIsIterationInvariantRate);

@@ -1,5 +1,5 @@
-// GlobalAvgPool at batch 128, one thread: against the bandwidth of a triad over the images. It only reads forward and
-// only writes backward, so that its share may pass 1.
+// GlobalAvgPool at batch 128, one thread, compared with the bandwidth of a triad over the images. Forward only
+// reads and backward only writes, so the share may exceed 1.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 

@@ -1,5 +1,5 @@
-// LayerNorm over vectors and sequences at batch 128, one thread: against the bandwidth of a triad. A row is read once,
-// and is in the caches for what follows.
+// LayerNorm over vectors and sequences at batch 128, one thread, compared with the bandwidth of a triad. A row
+// is read from memory once and then stays in the caches.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 

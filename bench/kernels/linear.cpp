@@ -1,4 +1,4 @@
-// Linear against the FMA peak (prepare: against the bandwidth of a triad over the weights).
+// Linear compared with the FMA peak (prepare: with the bandwidth of a triad over the weights).
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -12,7 +12,7 @@ using namespace tenon::kernels;
 
 namespace {
 
-constexpr Epilogue<Fuse{Act{Activation::relu}}> relu{};
+constexpr EpilogueTag<Epilogue{Activation{Activation::relu}}> relu{};
 
 template <int B, int I, int O>
 struct Layer {
@@ -20,7 +20,7 @@ struct Layer {
   Buffer<float> x{B * I}, w{O * I}, b{O}, y{B * O}, dy{B * O}, dx{B * I}, dw{O * I}, db{O}, packed{linear_packed(I, O)},
       work{linear_workspace(I, O)};
 
-  explicit Layer(std::int64_t threads) : dev(cpu_with_threads(static_cast<int>(threads))) {
+  explicit Layer(std::int64_t threads) : dev(threads) {
     dev.reserve_scratch(linear_scratch<float>(I, O));
     for (std::size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i % 7) - 3;
     for (std::size_t i = 0; i < w.size(); ++i) w[i] = static_cast<float>(i % 5) - 2;

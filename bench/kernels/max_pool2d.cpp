@@ -1,4 +1,4 @@
-// MaxPool2d by itself at batch 128, one thread: against the bandwidth of a triad over what it reads and writes.
+// MaxPool2d alone at batch 128, one thread, compared with the bandwidth of a triad over what it reads and writes.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -28,11 +28,11 @@ struct Layer {
     forward();
   }
   void forward() {
-    max_pool2d_forward(dev, Pool<D>{}, In<float, Batch, D.h, D.w, D.c>(x.data(), batch), Y(y.data(), batch),
+    max_pool2d_forward(dev, PoolTag<D>{}, In<float, Batch, D.h, D.w, D.c>(x.data(), batch), Y(y.data(), batch),
                        Places(argmax.data(), batch));
   }
   void backward() {
-    max_pool2d_backward(dev, Pool<D>{}, Places(argmax.data(), batch), Y(y.data(), batch),
+    max_pool2d_backward(dev, PoolTag<D>{}, Places(argmax.data(), batch), Y(y.data(), batch),
                         Into<float, Batch, D.h, D.w, D.c>(dx.data(), batch));
   }
 };

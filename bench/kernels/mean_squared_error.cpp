@@ -1,5 +1,5 @@
-// Mean squared error, with and without its gradient, one thread: against the bandwidth of a triad over what it reads
-// and writes.
+// Mean squared error, with and without its gradient, one thread, compared with the bandwidth of a triad over what it
+// reads and writes.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -15,7 +15,7 @@ template <int N, bool Gradient>
 void mean_squared_error(benchmark::State& state) {
   const int batch = static_cast<int>(state.range(0));
   const std::size_t n = static_cast<std::size_t>(batch) * N;
-  constexpr std::size_t bytes = Gradient ? 12 : 8;  // an element
+  constexpr std::size_t bytes = Gradient ? 12 : 8;  // per element
   Cpu dev;
   Buffer<float> y(n), target(n), dy(n);
   for (std::size_t i = 0; i < n; ++i) {
@@ -27,7 +27,7 @@ void mean_squared_error(benchmark::State& state) {
   LossSums sums;
   const bench::Share share;
   for (auto _ : state) {
-    mean_squared_error(dev, In<float, Batch, N>(y.data(), batch), target.data(), to, &sums);
+    mean_squared_error(dev, In<float, Batch, N>(y.data(), batch), target.data(), Reduction::mean, to, &sums);
     benchmark::DoNotOptimize(sums);
     benchmark::ClobberMemory();
   }

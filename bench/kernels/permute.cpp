@@ -1,4 +1,5 @@
-// The two orders of an image at batch 128, one thread: against the bandwidth of a triad over what is read and written.
+// Permutations between the two layouts of an image at batch 128, one thread, compared with the bandwidth of a triad
+// over what is read and written.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -12,12 +13,12 @@ namespace {
 
 constexpr int batch = 128;
 
-enum Way { to_first, to_last, to_first_added };  // the last as in the backward pass of a value used twice
+enum Way { to_first, to_last, to_first_added };  // the last: as in the backward pass of a value used twice
 
 template <Way W, int H, int C>
 void permute(benchmark::State& state) {
   constexpr int n = batch * H * H * C;
-  constexpr std::size_t bytes = W == to_first_added ? 12 : 8;  // a value
+  constexpr std::size_t bytes = W == to_first_added ? 12 : 8;  // per value
   Cpu dev;
   Buffer<float> x(n), y(n);
   for (int i = 0; i < n; ++i) x[i] = static_cast<float>(i % 61) * 0.1f - 3;
@@ -40,6 +41,6 @@ BENCHMARK(permute<to_first, 28, 16>);
 BENCHMARK(permute<to_first_added, 7, 64>);
 BENCHMARK(permute<to_last, 7, 64>);
 BENCHMARK(permute<to_last, 28, 16>);
-BENCHMARK(permute<to_last, 32, 3>);  // images in colour
+BENCHMARK(permute<to_last, 32, 3>);  // color images
 
 }  // namespace

@@ -1,5 +1,5 @@
-// Reductions over flat gradients, one thread: against the bandwidth of a triad over as many bytes. They only read, so
-// that their share may pass 1.
+// Reductions over flat gradients, one thread, compared with the bandwidth of a triad over as many bytes. They only
+// read, so their share may exceed 1.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 

@@ -1,5 +1,5 @@
-// SGD over flat memory, one thread: against the bandwidth of a triad over as many bytes. It writes where it has read,
-// which spares the reads that a triad's writes cause, so that its share may pass 1.
+// SGD over flat memory, one thread, compared with the bandwidth of a triad over as many bytes. It writes where it has
+// read, which avoids the reads that a triad's writes cause, so its share may exceed 1.
 // SPDX-License-Identifier: MIT
 #include <benchmark/benchmark.h>
 
@@ -18,13 +18,12 @@ void sgd(benchmark::State& state, double momentum, bool nesterov) {
   for (std::size_t i = 0; i < n; ++i) w[i] = g[i] = static_cast<float>(i % 97) * 0.01f - 0.5f;
   const double bytes = (momentum != 0 ? 20.0 : 12.0) * static_cast<double>(n);  // 12 read, 8 written; or 8 and 4
   const double bandwidth = bench::memory_bandwidth(momentum != 0 ? 12 * n : 8 * n) * 1e9;
-  SgdStep s;
-  s.learning_rate = 1e-6;  // so that weights stay numbers, however long it runs
-  s.momentum = momentum;
-  s.nesterov = nesterov;
+  const kernels::SgdOptions options{momentum, nesterov, 0};
+  StepState step;
+  step.learning_rate = 1e-6;  // keeps weights finite for any number of iterations
   const bench::Share share;
   for (auto _ : state) {
-    sgd_update(dev, s, w.span(), {g.data(), n}, velocity.span());
+    sgd_update(dev, options, &step, w.span(), {g.data(), n}, velocity.span());
     benchmark::ClobberMemory();
   }
   state.SetBytesProcessed(static_cast<std::int64_t>(static_cast<double>(state.iterations()) * bytes));

@@ -1,5 +1,5 @@
-// Share: how much of a floor a kernel reaches, as the counter `of_floor` of its benchmark (1 is the floor itself), in
-// this thread's processor time, as the floor of memory is.
+// Share: the floor divided by the kernel's time, as the counter `of_floor` of its benchmark (1 is the floor itself). It
+// uses this thread's CPU time, as the memory floor does.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace tenon::bench {
 
-/// const Share share; for (auto _ : state) ...; share.report(state, seconds that the floor allows an iteration);
+/// const Share share; for (auto _ : state) ...; share.report(state, seconds of an iteration at the floor);
 class Share {
  public:
   void report(benchmark::State& state, double floor_seconds) const {

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""One cell of the comparison: a peer trains a model for some epochs, shuffling and gathering included.
+"""One cell of the comparison: a peer trains a model for some epochs, including shuffling and gathering.
 
     peers.py torch|jax mlp|cnn --threads 2 --batch 128 --epochs 2
 
 Prints one JSON line: seconds of each epoch, median and 10th percentile of a step in milliseconds, test accuracy.
 Each peer is tuned: PyTorch with fused Adam, channels_last for the convolutions, and data as float tensors in memory;
-JAX with the whole step in one jit, gather included, and donated buffers. One process a cell, so that thread settings
-hold. Data: Fashion-MNIST from the distribution's package, or the folder in TENON_DATA.
+JAX with the whole step, including the gather, in one jit, and donated buffers. Each cell is one process, so that the
+thread settings take effect. Data: Fashion-MNIST from the distribution's package, or the folder in TENON_DATA.
 """
 import argparse
 import gzip

@@ -1,6 +1,6 @@
-// Whole epochs of a model, shuffling, gathering and the optimizer included, and the FMA peak measured in the same run.
+// Times whole epochs of a model, including shuffling, gathering and the optimizer, and the FMA peak in the same run.
 //   bench_steps mlp|cnn|lenet|resnet [threads] [batch] [epochs] [steps of an epoch]
-// One JSON line, of the form of peers.py's; bench/steps/run compares the two, interleaved.
+// Prints one JSON line in the form of peers.py's; bench/steps/run runs both, interleaved.
 #include <tenon/data/gz.hpp>
 #include <tenon/data/images.hpp>
 #include <tenon/tenon.hpp>
@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "../../examples/models.hpp"
+#include "../../examples/programs/models.hpp"
 #include "../kernels/floor.hpp"
 
 namespace {
@@ -20,18 +20,18 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// Multiplications and additions of one sample's step, counted twice: products forward, for every dw, and for every dx
-/// that is wanted. A dense count, whatever the kernels leave out.
+/// Multiplications plus additions of one sample's step: the matrix products of the forward pass, of every dw, and of
+/// every dx that is needed. A dense count, even where kernels skip zeros.
 template <class Net>
 double flops_of_a_sample() {
-  using P = tenon::plan::Plan<Net, tenon::plan::Mode::train>;
+  using P = tenon::plan::Plan<Net, tenon::Cpu, tenon::plan::Mode::train>;
   double flops = 0;
   for (int i = 0; i < P::steps.count; ++i) {
     const auto& node = Net::graph.nodes[P::steps.step[i].node];
     if (node.spec.param_count == 0 || !node.spec.params[0].decay) continue;  // matrices and filters
     const auto& w = node.spec.params[0].dims;
     const double pixels = w.rank == 4 ? static_cast<double>(node.spec.out.d[1]) * node.spec.out.d[2] : 1;
-    const int passes = P::memory.row[i].dx == tenon::plan::nowhere ? 2 : 3;
+    const int passes = P::memory.row[i].dx == tenon::plan::no_offset ? 2 : 3;
     flops += 2.0 * static_cast<double>(w.count()) * pixels * passes;
   }
   return flops;
@@ -43,7 +43,7 @@ int run(int threads, int batch, int epochs, long limit) {
   const char* const folder = std::getenv("TENON_DATA");
   const auto data = load_image_folder(find_dataset(folder ? folder : "fashion-mnist"), 10, inflate_if_gz);
   const double peak = bench::fma_peak(threads);
-  Model<Net> model(Seed{1}, batch, cpu_with_threads(threads));
+  Model<Net> model(Seed{1}, batch, Cpu(threads));
   Trainer trainer(model, Adam{1e-3});
   const ImageData train(data.train, {0.2860, 0.3530}), test(data.test, {0.2860, 0.3530});
 

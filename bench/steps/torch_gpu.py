@@ -23,7 +23,7 @@ import torch
 from torch import nn
 
 MODES = ("graph64", "graph", "compile+graph", "eager", "compile")
-EACH = 64  # steps between two looks at the loss
+EACH = 64  # steps between two reads of the loss
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
 parser.add_argument("--models", nargs="+", default=["mlp", "cnn"], choices=["mlp", "cnn"])
@@ -104,7 +104,7 @@ class Training:
     def capture(self, steps):
         side = torch.cuda.Stream()
         side.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(side):  # what is done once, and compiled, is done outside
+        with torch.cuda.stream(side):  # one-time work and compilation stay outside the graph
             for _ in range(3):
                 self.step()
         torch.cuda.current_stream().wait_stream(side)
@@ -139,7 +139,7 @@ def measure(mode, model, batch, precision):
     us, losses = [], []
     setup = None
     while len(us) * EACH < args.steps:
-        if len(losses) == 2:  # enough of warming up
+        if len(losses) == 2:  # end of the warm-up
             setup = time.perf_counter() - begin
         start = time.perf_counter()
         if training.left < EACH:
@@ -147,7 +147,7 @@ def measure(mode, model, batch, precision):
         for _ in range(EACH // a_launch):
             run()
         training.left -= EACH
-        losses.append(training.total.item() / EACH)  # waits
+        losses.append(training.total.item() / EACH)  # synchronizes
         training.total.zero_()
         wait()
         if setup is not None:
@@ -176,6 +176,6 @@ for mode in args.modes:
                         "data": "given" if args.data else "noise"}
                 try:
                     cell.update(measure(mode, model, batch, precision))
-                except Exception as e:  # a cell that fails takes no other with it
+                except Exception as e:  # a failed cell does not stop the others
                     cell["error"] = f"{type(e).__name__}: {e}".splitlines()[0][:300]
                 print(json.dumps({**about, **cell}), flush=True)

@@ -1,4 +1,4 @@
-// Every layer.
+// Includes every layer.
 // SPDX-License-Identifier: MIT
 #pragma once
 

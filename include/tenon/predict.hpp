@@ -1,8 +1,8 @@
-// Inference alone: Weights, loaded once and shared, and Predictor, one for each thread that predicts.
+// Inference without training: Weights, loaded once and shared, and Predictor, one for each thread that predicts.
 //   auto weights = Weights<Net>::load("model.safetensors");      or from a span of bytes in memory
 //   Predictor<Net> predict{weights};
 //   auto logits = predict(x, 1);                                 allocates nothing
-// Needs the standard library and Eigen: no threads, no zlib, no JSON, no training.
+// Needs the standard library and Eigen: no threads, no zlib, no JSON, no training. Cpu(threads) needs tenon/tenon.hpp.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,117 +14,140 @@
 #include "tenon/core/device.hpp"
 #include "tenon/layers.hpp"
 #include "tenon/plan/plan.hpp"
-#include "tenon/train/tensors.hpp"
+#include "tenon/plan/tensors.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
-/// The weights of a network, rearranged for inference; immutable, so any number of predictors may share them.
-template <class Net, class Device = Cpu>
+/// The weights of a network, rearranged for inference. They are immutable, so any number of predictors may share them.
+template <class Net, kernels::Device Device = Cpu>
 class Weights {
  public:
   using Shared = std::shared_ptr<const Weights>;
 
-  /// From a safetensors file made by tenon, or by PyTorch from the same layers in nn.Sequential. It holds the tensors of
-  /// this network and no others, but for a checkpoint's of the optimizer.
-  static Shared load(const std::string& path, Device dev = Device()) {
+  /// Loads a safetensors file made by tenon, or by PyTorch from the same layers in nn.Sequential. It must hold exactly the
+  /// tensors of this network. A checkpoint may also hold those of its optimizer.
+  [[nodiscard]] static Shared load(const std::string& path, Device dev = Device()) {
     return load(SafeTensors::open(path), std::move(dev));
   }
-  static Shared load(const SafeTensors& file, Device dev = Device()) { return Shared(new Weights(file, dev)); }
-  /// From the bytes of such a file; they are copied. `where` names them in errors.
-  static Shared load(std::span<const std::byte> bytes, std::string_view where = "memory", Device dev = Device()) {
+  [[nodiscard]] static Shared load(const SafeTensors& file, Device dev = Device()) {
+    return Shared(new Weights(file, dev));
+  }
+  /// Loads the bytes of such a file and copies them. `where` is their name in errors.
+  [[nodiscard]] static Shared load(std::span<const std::byte> bytes, std::string_view where = "memory",
+                                   Device dev = Device()) {
     return load(SafeTensors::parse(bytes, where), std::move(dev));
+  }
+
+  /// Copies the parameters and states of a model, which are in memory of `dev`.
+  [[nodiscard]] static Shared copy_of(const Device& dev, Span<const float> parameters, Span<const float> states) {
+    Device device = dev;
+    return Shared(new Weights(device, parameters, states));
   }
 
   const Metadata& metadata() const { return metadata_; }
 
  private:
-  template <class N, class D>
+  template <class N, kernels::Device D>
   friend class Predictor;
-  using P = plan::Plan<Net, plan::Mode::eval>;
+  using P = plan::Plan<Net, Device, plan::Mode::eval>;
 
   Weights(const SafeTensors& file, Device& dev)
       : metadata_(file.metadata()),
+        memory_space_(memory_space(dev)),
         parameters_(allocate<float>(dev, P::memory.parameters)),
         states_(allocate<float>(dev, P::memory.states)),
         packed_(allocate<float>(dev, P::memory.packed)) {
     Buffer<float> parameters(P::memory.parameters), states(P::memory.states);
     std::vector<long long> counters(P::memory.counters);
-    const std::string besides = "optimizer.";  // what a checkpoint holds besides the model
+    const std::string besides = "optimizer.";  // the other tensors of a checkpoint
     read_tensors<float>(file, plan::tensors<Net>(), {parameters.data(), states.data(), counters.data()},
                         std::span(&besides, 1));
     upload(dev, parameters.data(), parameters_.data(), parameters.size());
     upload(dev, states.data(), states_.data(), states.size());
-    plan::Context<Device, float> c;
+    prepare(dev);
+  }
+  Weights(Device& dev, Span<const float> parameters, Span<const float> states)
+      : memory_space_(memory_space(dev)),
+        parameters_(allocate<float>(dev, P::memory.parameters)),
+        states_(allocate<float>(dev, P::memory.states)),
+        packed_(allocate<float>(dev, P::memory.packed)) {
+    copy(dev, parameters.data, parameters_.data(), parameters_.size());
+    copy(dev, states.data, states_.data(), states_.size());
+    prepare(dev);
+  }
+
+  // Rearranges the weights into the layout that the kernels need.
+  void prepare(Device& dev) {
+    plan::ModelContext<Device, float> c;
     c.dev = &dev;
     c.parameters = parameters_.data();
     c.packed = packed_.data();
     for (int i = 0; i < P::memory.rows; ++i)
       if (ops.op[i].prepare) ops.op[i].prepare(c, P::memory.row[i]);
-    if constexpr (!Device::host_memory) wait(dev);  // predictors have streams of their own
+    wait(dev);  // predictors may use other queues
   }
 
-  // With its type written out, so that the class alone asks for no kernel.
+  // The type is explicit, so that instantiating the class does not instantiate kernels.
   using Program = plan::Program<P, Device, float>;
   static constexpr typename Program::Table ops = Program::template table<Net>();
 
   Metadata metadata_;
+  int memory_space_;
   typename Device::template Buffer<float> parameters_, states_, packed_;
 };
 
-/// Runs a network on batches of up to `capacity` samples. One object a thread; after it is made, nothing is allocated. On
-/// Cuda by tenon's own kernels, without cuBLAS, and batches of `capacity` samples and of one are a launch of a CUDA graph
-/// each; of other sizes every kernel is launched, with the same results.
-template <class Net, class Device = Cpu>
+/// Runs a network on batches of up to `capacity` samples. Use one object for each thread. It allocates nothing after its
+/// construction. On Cuda it uses tenon's own kernels, without cuBLAS. There a batch of `capacity` samples or of one sample
+/// is one launch of a CUDA graph. For other sizes each kernel is launched separately, with the same results.
+template <class Net, kernels::Device Device = Cpu>
 class Predictor {
   using W = Weights<Net, Device>;
-  using P = plan::Plan<Net, plan::Mode::eval>;
+  using P = plan::Plan<Net, Device, plan::Mode::eval>;
 
  public:
   static constexpr int inputs = static_cast<int>(Net::input.count());
   static constexpr int outputs = static_cast<int>(Net::output.count());
 
-  /// The default device runs on the calling thread.
+  /// The default device runs on the calling thread. Throws Error if the weights are in the memory of another device.
   explicit Predictor(typename W::Shared weights, int capacity = 1, Device device = Device())
       : weights_(std::move(weights)), device_(std::move(device)), capacity_(capacity) {
     if (!weights_) throw Error("Predictor", "expected weights, got a null pointer");
     if (capacity < 1)
       throw Error("Predictor", "expected a capacity of at least 1 sample, got " + std::to_string(capacity));
-    if constexpr (requires { device_.ordinal(); })
-      if (const int gpu = weights_->parameters_.gpu(); gpu >= 0 && gpu != device_.ordinal())
-        throw Error("Predictor", "expected weights on GPU " + std::to_string(device_.ordinal()) +
-                                     ", got weights on GPU " + std::to_string(gpu) +
-                                     ": load them for the device that predicts");
+    if (const int got = weights_->memory_space_, expected = memory_space(device_); got != expected)
+      throw Error("Predictor", "expected weights in memory of its device, number " + std::to_string(expected) +
+                                   ", got weights on number " + std::to_string(got) +
+                                   ": load them for the device that predicts (Weights::load(file, device))");
     arena_ = allocate<float>(device_, static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
     work_ = allocate<float>(device_, P::memory.workspace);
-    device_.reserve_scratch(static_cast<std::size_t>(P::memory.scratch_float));
-    outputs_ = kernels::ForHost<Device, float>(static_cast<std::size_t>(capacity) * outputs);
-    if constexpr (requires { device_.allow_cublas; }) device_.allow_cublas = false;  // of this handle alone
-    if constexpr (has_graphs) {  // which measures the scratch memory
-      graphs_.full = capture(device_, [this] { run_steps(capacity_); });
-      graphs_.one = capacity_ == 1 ? graphs_.full : capture(device_, [this] { run_steps(1); });
-    }
+    reserve_scratch(device_, static_cast<std::size_t>(P::memory.scratch_float));
+    outputs_ = kernels::HostMirror<Device, float>(static_cast<std::size_t>(capacity) * outputs);
+    prepare_for_prediction(device_);
+    measure_scratch(device_, [this] { run_steps(capacity_); });
+    full_.record(device_, [this] { run_steps(capacity_); });
+    one_.record(device_, [this] { run_steps(1); });
   }
 
-  /// `batch` rows of `inputs` values in PyTorch's order; rows of `outputs` values, valid until the next call.
+  /// Takes `batch` rows of `inputs` values in PyTorch's order. Returns rows of `outputs` values, valid until the next call.
   std::span<const float> operator()(const float* x, int batch = 1) {
     upload(device_, x, input().data(), static_cast<std::size_t>(checked(batch)) * inputs);
     return run(batch);
   }
 
-  /// The place of the input, for those who would rather write it there; then run().
+  /// The memory of the input. Writing the input there and calling run() avoids a copy.
   std::span<float> input() {
     return {arena_.data() + P::memory.input * capacity_, static_cast<std::size_t>(capacity_) * inputs};
   }
   std::span<const float> run(int batch = 1) {
     checked(batch);
-    if constexpr (has_graphs) {
-      if (batch == capacity_ || batch == 1)
-        replay(device_, batch == 1 ? graphs_.one : graphs_.full);
-      else
-        run_steps(batch);
-    } else {
+    if (batch == capacity_)
+      full_.run(device_, [this, batch] { run_steps(batch); });
+    else if (batch == 1)
+      one_.run(device_, [this, batch] { run_steps(batch); });
+    else
       run_steps(batch);
-    }
     const float* const y = arena_.data() + P::memory.output * capacity_;
     const std::size_t n = static_cast<std::size_t>(batch) * outputs;
     return {outputs_(device_, y, n), n};
@@ -135,29 +158,14 @@ class Predictor {
  private:
   using Memory = typename Device::template Buffer<float>;
 
-  // Where a device can replay what it was told once.
-  static constexpr bool has_graphs = requires { typename Device::Graph; };
-  struct NoGraphs {};
-  template <class D>
-  static auto graphs_of() {
-    if constexpr (has_graphs) {
-      struct Graphs {
-        typename D::Graph full, one;
-      };
-      return Graphs{};
-    } else {
-      return NoGraphs{};
-    }
-  }
-
   void run_steps(int batch) {
-    plan::Context<Device, float> c;
+    plan::ModelContext<Device, float> c;
     c.dev = &device_;
     c.capacity = capacity_;
     c.batch = batch;
     c.arena = arena_.data();
     c.parameters = weights_->parameters_.data();
-    c.states = const_cast<float*>(weights_->states_.data());  // read only at inference
+    c.states = const_cast<float*>(weights_->states_.data());  // inference only reads them
     c.packed = const_cast<float*>(weights_->packed_.data());
     c.work = work_.span();
     for (int i = 0; i < P::memory.rows; ++i) W::ops.op[i].forward(c, P::memory.row[i]);
@@ -174,8 +182,10 @@ class Predictor {
   Device device_;
   int capacity_;
   Memory arena_, work_;
-  kernels::ForHost<Device, float> outputs_;
-  decltype(graphs_of<Device>()) graphs_;
+  kernels::HostMirror<Device, float> outputs_;
+  kernels::Replay<Device> full_, one_;
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

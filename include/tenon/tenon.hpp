@@ -1,11 +1,12 @@
-// tenon: everything for training and evaluating networks. For inference alone, tenon/predict.hpp is smaller.
-// Reading gz-compressed data needs zlib, so data/gz.hpp is apart.
+// tenon: everything for training and evaluating networks. For inference only, tenon/predict.hpp is smaller.
+// Reading gz-compressed data needs zlib, so data/gz.hpp is not included.
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "tenon/plan/plan.hpp"  // first: what it says of a mistake should not be buried under a chain of includes
+#include "tenon/plan/plan.hpp"  // first, so that a long chain of includes does not precede its errors
 
 #include "tenon/core/tensor.hpp"
+#include "tenon/cpu/gather.hpp"
 #include "tenon/data/dataset.hpp"
 #include "tenon/data/images.hpp"
 #include "tenon/layers.hpp"

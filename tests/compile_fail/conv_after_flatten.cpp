@@ -1,5 +1,5 @@
 // A Conv2d needs channels and pixels.
-// expect: layer<1, tenon::Conv2d<8, tenon::Kernel<3
+// expect: layer<1, tenon::Conv2d<8, (tenon::layer_options::Kernel<3|\{)
 // expect: three_dimensions_C_H_W
 // expect: got<196>
 // expect: remove_the_Flatten_before_this_layer

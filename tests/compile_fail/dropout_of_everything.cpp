@@ -1,5 +1,5 @@
-// A rate of 1 would leave nothing.
-// expect: layer<0, tenon::Dropout<tenon::Rate<1, 1> ?> ?>
+// A rate of 1 would drop everything.
+// expect: layer<0, tenon::Dropout<(tenon::layer_options::Rate<1, 1>|\{\{?\})
 // expect: rate_from_0_to_below_1
 // expect: got<1, 1>
 // expect: a_Rate_like_1_over_2

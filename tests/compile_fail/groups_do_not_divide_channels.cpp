@@ -1,4 +1,4 @@
-// Groups share out the channels evenly.
+// The number of groups must divide the number of channels.
 // expect: layer<0, tenon::Conv2d<8
 // expect: channels_divisible_by_groups
 // expect: got<3, 2>

@@ -1,4 +1,4 @@
-// Groups share out the outputs evenly.
+// The number of groups must divide the number of outputs.
 // expect: layer<0, tenon::Conv2d<9
 // expect: outputs_divisible_by_groups
 // expect: got<9, 2>

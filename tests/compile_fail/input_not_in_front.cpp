@@ -1,4 +1,4 @@
-// A Sequential begins with the shape of its input.
+// A Sequential must begin with Input.
 // expect: layer<0, tenon::Linear<10> ?>
 // expect: Input_only_at_the_front
 // expect: move_Input_to_the_front

@@ -1,5 +1,5 @@
 // A window must fit into the padded image.
-// expect: layer<2, tenon::Conv2d<8, tenon::Kernel<5
+// expect: layer<2, tenon::Conv2d<8, (tenon::layer_options::Kernel<5|\{)
 // expect: window_no_larger_than_padded_input
 // expect: got<4, 3, 3>
 // expect: a_smaller_Kernel_or_more_Padding

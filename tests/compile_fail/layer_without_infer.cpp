@@ -1,4 +1,4 @@
-// A layer that lacks a member of the contract is told so.
+// The error for a layer without a member of the contract names the contract.
 // expect: layer<0, Double>
 // expect: a_layer_with_name_infer_forward_and_backward
 // expect: see_docs_adding_a_layer

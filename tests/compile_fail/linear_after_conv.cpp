@@ -1,4 +1,4 @@
-// A Linear cannot take an image.
+// Linear does not accept an image.
 // expect: layer<1, tenon::Linear<10> ?>
 // expect: got<8, 12, 12>
 // expect: one_or_two_dimensions

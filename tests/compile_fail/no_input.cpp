@@ -1,8 +1,9 @@
-// A Sequential says what its input is.
+// A Sequential needs an Input.
 // expect: layer<0, tenon::Linear<10> ?>
 // expect: Input_at_the_front
 // expect: begin_with_Input_of_the_shape_of_one_sample
 // errors: 1
+// nvcc
 // SPDX-License-Identifier: MIT
 #include <tenon/tenon.hpp>
 

@@ -1,5 +1,5 @@
-// An option that a layer does not take is a mistake, not a silence.
-// expect: layer<1, tenon::Linear<10, tenon::Padding<1(, 1)?> ?> ?>
+// An option that a layer does not take is an error and is not ignored.
+// expect: layer<1, tenon::Linear<10, (tenon::layer_options::Padding<1, 1>|\{\{?\})
 // expect: options_that_this_layer_takes
 // expect: got<4>
 // expect: remove_the_option_that_it_does_not_take

@@ -1,4 +1,4 @@
-// A unit that cannot compile the kernels of a device, and tries, is told which header to take.
+// If a unit cannot compile the kernels of a device, the error names the header to include.
 // expect: error: static.assert.*tenon::make_session<Net, Cuda>: expected <tenon/cuda.cuh>
 // expect: a .cpp includes <tenon/train/session.hpp> alone
 // errors: 1
@@ -6,7 +6,7 @@
 #ifdef TENON_TWIN
 #include <tenon/train/session.hpp>
 #else
-#include <tenon/train/session_of.hpp>
+#include <tenon/train/session_impl.hpp>
 #endif
 
 #include <tenon/layers.hpp>

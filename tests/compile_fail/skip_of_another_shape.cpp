@@ -1,4 +1,4 @@
-// Body and Skip must agree.
+// Body and Skip must have the same output shape.
 // expect: layer<0, tenon::Residual<
 // expect: body_and_skip_of_equal_shape
 // expect: got<24>

@@ -1,5 +1,5 @@
-// A window has to move.
-// expect: layer<0, tenon::Conv2d<4, tenon::Kernel<3
+// A stride must be positive.
+// expect: layer<0, tenon::Conv2d<4, (tenon::layer_options::Kernel<3|\{)
 // expect: positive_extents
 // expect: got<0, 0>
 // expect: a_positive_number

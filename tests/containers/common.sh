@@ -1,4 +1,4 @@
-# Sourced by the tests of the images: `docker` is Docker where an engine answers, and else the stand-in beside this file.
+# Sourced by the tests of the images. `docker` is Docker if an engine answers, otherwise the substitute in this folder.
 # SPDX-License-Identifier: MIT
 source "$(dirname "${BASH_SOURCE[0]}")/../support/common.sh"
 trap 'echo "FAILED: $0:$LINENO: $BASH_COMMAND"' ERR
@@ -14,7 +14,7 @@ fi
 
 say() { printf '\n--- %s\n' "$*"; }
 
-# expect_status STATUS PATTERN COMMAND...: its exit status, and a line of its output.
+# expect_status STATUS PATTERN COMMAND...: checks the exit status and that a line of the output matches.
 expect_status() {
   local status=$1 pattern=$2 got=0
   shift 2
@@ -23,15 +23,15 @@ expect_status() {
   grep -qE "$pattern" "$work/out" || fail "expected '$pattern', got: $(cat "$work/out") ($*)"
 }
 
-# argument_of FILE NAME: the default of a build argument.
+# argument_of FILE NAME: prints the default of a build argument.
 argument_of() { sed -nE "s/^ARG $2=(.*)/\1/p" "$root/docker/$1.dockerfile" | head -n 1; }
 
-# Names of this run's own, so that nothing of the user's is touched, and gone at the end.
+# Uses names for this run only, so that nothing of the user is touched, and removes them at the end.
 containers() {
   workdir
   prefix=tenon-test-$$
   registry=
-  trap '[ -z "$registry" ] || kill "$registry" || true  # which may have ended by itself
+  trap '[ -z "$registry" ] || kill "$registry" || true  # it may have ended already
         docker ps -aq --filter "name=$prefix" | xargs -r docker rm -f >/dev/null 2>&1
         docker volume ls -q --filter "name=$prefix" | xargs -r docker volume rm >/dev/null 2>&1
         rm -rf "$work"' EXIT

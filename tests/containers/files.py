@@ -7,7 +7,9 @@ SPDX-License-Identifier: MIT
 import fnmatch
 import pathlib
 import re
+import subprocess
 import sys
+import tempfile
 
 root = pathlib.Path(sys.argv[1])
 dockerfiles = sorted((root / "docker").glob("*.dockerfile"))
@@ -55,10 +57,12 @@ for path in dockerfiles:
         if name == "COPY" and "--from=" not in rest:
             for source in [word for word in rest.split() if not word.startswith("--")][:-1]:
                 source = source.rstrip("/")
-                if source != "dvc.lock" and not (root / source).exists():  # that one is the user's
+                if source != "dvc.lock" and not (root / source).exists():  # the user's repository has it
                     fail(f"{path.name}: COPY {source}, which is not there")
                 if not allowed(path, source):
                     fail(f"{path.name}: COPY {source}, which its .dockerignore keeps out")
+        if re.search(r"[.]so[.][0-9]", rest):
+            fail(f"{path.name}: {name} {rest}: a library by the number of its version, which CUDA_VERSION changes")
         if name == "VOLUME":
             fail(f"{path.name}: VOLUME, which makes an anonymous volume for each container")
         if name in ("ENTRYPOINT", "CMD") and not rest.lstrip().startswith("["):
@@ -70,6 +74,43 @@ for path in dockerfiles:
     users = [rest for name, rest in found if name == "USER"]
     if not users or users[-1].startswith(("0", "root")):
         fail(f"{path.name}: expected a USER that is not root, got {users}")
+
+
+# --- cuBLAS is found for any version of CUDA: runs the command of its stage in folders made for the test
+def run_cublas_stage(present):
+    """The files that the stage `cublas` of train.dockerfile leaves, or None if its command fails."""
+    found = instructions(root / "docker/train.dockerfile")
+    start = found.index(("FROM", "dependencies-cuda AS cublas"))
+    name, command = found[start + 1]
+    if name != "RUN":
+        fail(f"train.dockerfile: expected RUN in the stage cublas, got {name}")
+    with tempfile.TemporaryDirectory() as folder:
+        toolkit = pathlib.Path(folder) / "lib64-12"
+        toolkit.mkdir()
+        (pathlib.Path(folder) / "lib64").symlink_to(toolkit)
+        for library, target in present.items():
+            if target:
+                (toolkit / library).symlink_to(target)
+            else:
+                (toolkit / library).write_text(library)
+        command = command.replace("/usr/local/cuda/lib64", f"{folder}/lib64").replace("/cublas/", f"{folder}/out/")
+        if subprocess.run(["sh", "-c", command]).returncode != 0:
+            return None
+        return {p.name: p.read_text() for p in (pathlib.Path(folder) / "out/usr/lib").iterdir() if not p.is_symlink()}
+
+
+for whole in ("12.4.5.8", "12.9.1.4", "13.0.2.14", "14.1.0.0"):
+    major, toolkit = whole.split(".")[0], {}
+    for library in ("libcublas", "libcublasLt"):
+        toolkit |= {f"{library}.so": f"{library}.so.{major}", f"{library}.so.{major}": f"{library}.so.{whole}",
+                    f"{library}.so.{whole}": None, f"{library}_static.a": None, f"lib{library}.so.{major}": None}
+    toolkit |= {f"libnvblas.so.{major}": None, f"libcudart.so.{major}": None}
+    expected = {f"{library}.so.{major}": f"{library}.so.{whole}" for library in ("libcublas", "libcublasLt")}
+    if (got := run_cublas_stage(toolkit)) != expected:
+        fail(f"train.dockerfile, stage cublas: expected {expected} of CUDA {major}, got {got}")
+    del toolkit[f"libcublasLt.so.{major}"]
+    if (got := run_cublas_stage(toolkit)) is not None:
+        fail(f"train.dockerfile, stage cublas: expected a failure without libcublasLt, got {got}")
 
 
 def check_build(where, dockerfile, names):
@@ -102,7 +143,7 @@ try:
 except ImportError:
     left_out.append("docker-bake.hcl (no python-hcl2)")
 else:
-    def plain(value):  # python-hcl2 5 and later keep quotes in places
+    def plain(value):  # python-hcl2 5 and later keep some quotes
         if isinstance(value, str):
             return value[1:-1] if len(value) > 1 and value[0] == value[-1] == '"' else value
         if isinstance(value, list):

@@ -1,4 +1,4 @@
-# The files that images are made by, without building one: what they say of one another, hadolint, and that every package
+# Checks the files of the images without building one: that they agree with each other, hadolint, and that every package
 # they install exists in this distribution. tests/containers/run builds and uses the images.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/common.sh"
@@ -7,7 +7,8 @@ python=$root/build/python/bin/python3
 need "$python"
 "$python" "$(dirname "$0")/files.py" "$root"
 
-# Names of packages, by this system's lists if it has them. tools/setup has them for Debian 12 and Ubuntu 24.04 alike.
+# Package names, checked with the lists of this system if it has them. tools/setup uses the same names for Debian 12 and
+# Ubuntu 24.04.
 if command -v apt-cache >/dev/null && apt-cache show g++ >/dev/null 2>&1; then
   wanted=$(sed -nE '/^needs\(\)/,/^TABLE/s/^(train|data|cache) *;[^;]*; *([^ ;]+).*/\2/p' "$root/tools/setup" | tr '|' '\n' | sort -u)
   absent=$(comm -23 <(echo "$wanted") <(apt-cache show $wanted 2>/dev/null | sed -n 's/^Package: //p' | sort -u))

@@ -1,4 +1,4 @@
-// Buffer: zeroed, aligned, owned by one.
+// Buffer: zeroed, aligned, with one owner.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/buffer.hpp"
 

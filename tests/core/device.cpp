@@ -67,3 +67,34 @@ TEST_CASE("the instruction set can be lowered, and raised where the processor ha
     CHECK_THROWS_WITH(dev.set_isa(Isa::avx2), "[Cpu::set_isa] expected a processor with AVX2 and FMA, got one without");
   }
 }
+
+TEST_CASE("a copy of a Cpu has scratch memory of its own, of the same size") {
+  Cpu dev;
+  dev.set_isa(Isa::portable);
+  dev.reserve_scratch(4096);
+  Cpu copy = dev, assigned;
+  assigned = dev;
+  for (Cpu* const other : {&copy, &assigned}) {
+    CHECK(other->isa() == Isa::portable);
+    REQUIRE(other->scratch(0) != nullptr);
+    CHECK(other->scratch(0) != dev.scratch(0));
+    static_cast<char*>(other->scratch(0))[4095] = 1;
+  }
+  CHECK(static_cast<char*>(dev.scratch(0))[4095] == 0);
+  void* const place = copy.scratch(0);
+  const Cpu moved = std::move(copy);
+  CHECK(Cpu(moved).scratch(0) != place);
+}
+
+TEST_CASE("a mirror and a stage of a Cpu's memory are the memory itself") {
+  const Cpu dev;
+  float x[3] = {1, 2, 3};
+  kernels::HostMirror<Cpu, float> on_host(3);
+  CHECK(on_host(dev, x, 3) == x);
+  kernels::HostStage<Cpu, float> stage;
+  CHECK(stage.place(dev, x, 3) == x);
+  stage.send(dev);
+}
+
+static_assert(kernels::Device<Cpu>);
+static_assert(!kernels::Device<int>);

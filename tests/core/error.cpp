@@ -1,4 +1,4 @@
-// Error: one sentence, always of the same form.
+// Error: one sentence, always in the same form.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/error.hpp"
 

@@ -5,6 +5,7 @@
 #include "catch.hpp"
 
 using namespace tenon;
+using namespace tenon::kernels;
 
 TEST_CASE("output sizes are those of counting the positions") {
   for (int size = 1; size <= 12; ++size)
@@ -33,9 +34,9 @@ TEST_CASE("vertical and horizontal are not mixed up") {
 }
 
 TEST_CASE("activations that are not monotonic need their input") {
-  for (const Activation a : {Activation::gelu, Activation::gelu_tanh, Activation::silu})
-    CHECK_FALSE(Act{a, 0, 1}.from_output());
-  for (const Activation a :
+  for (const Activation::Kind a : {Activation::gelu, Activation::gelu_tanh, Activation::silu})
+    CHECK_FALSE(Activation{a, 0, 1}.from_output());
+  for (const Activation::Kind a :
        {Activation::none, Activation::relu, Activation::leaky_relu, Activation::sigmoid, Activation::tanh})
-    CHECK(Act{a, 0, 1}.from_output());
+    CHECK(Activation{a, 0, 1}.from_output());
 }

@@ -1,4 +1,4 @@
-// Isa: what TENON_ISA forces, and what it refuses.
+// Isa: the values that TENON_ISA accepts and refuses.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/isa.hpp"
 
@@ -10,7 +10,7 @@ using namespace tenon;
 
 namespace {
 
-/// Sets TENON_ISA for a while.
+/// Sets TENON_ISA for a scope.
 class Environment {
  public:
   explicit Environment(const char* value) {

@@ -1,4 +1,4 @@
-// math: every function against long double, dense and random, and C's special cases.
+// math: every function against long double at dense and random points, and the special cases of C.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/math.hpp"
 
@@ -16,7 +16,7 @@ using namespace tenon;
 
 namespace {
 
-/// The distance of got from want in units of got's last place at want.
+/// |got - want| in units in the last place (ulp) of T at want.
 template <class T>
 double ulps(T got, long double want) {
   const T rounded = static_cast<T>(want);
@@ -24,34 +24,34 @@ double ulps(T got, long double want) {
   if (std::isinf(rounded) || std::isinf(got)) return got == rounded ? 0 : 1e9;
   int e = 0;
   std::frexp(want, &e);
-  constexpr int least = std::numeric_limits<T>::min_exponent;
+  constexpr int min = std::numeric_limits<T>::min_exponent;
   return static_cast<double>(std::abs(got - want) /
-                             std::ldexp(1.0L, (e < least ? least : e) - std::numeric_limits<T>::digits));
+                             std::ldexp(1.0L, (e < min ? min : e) - std::numeric_limits<T>::digits));
 }
 
 /// Empty if f is within `bound` of want at `count` points of [low, high], evenly spaced and random.
 template <class T, class F, class G>
 std::string worst(F f, G want, T low, T high, double bound, int count = 100000) {
   const random::Key key{11, random::Use::user, 0, 0};
-  double most = 0;
+  double max = 0;
   T at = 0;
   for (int i = 0; i < count; ++i) {
     const double share =
         i % 2 ? double(i) / count : (key.words(i, 0).v[0] + random::unit(key.words(i, 0).v[1])) * 0x1p-32;
     const T x = static_cast<T>(low + (static_cast<double>(high) - low) * share);
     const double u = ulps<T>(f(x), want(static_cast<long double>(x)));
-    if (!(u <= most)) {
-      most = u;
+    if (!(u <= max)) {
+      max = u;
       at = x;
     }
   }
-  if (most <= bound) return "";
+  if (max <= bound) return "";
   char text[128];
-  std::snprintf(text, sizeof text, "%.3f ulp at %.17g", most, static_cast<double>(at));
+  std::snprintf(text, sizeof text, "%.3f ulp at %.17g", max, static_cast<double>(at));
   return text;
 }
 
-// Functions as objects, float or double in, long double for the truth.
+// Functions as objects: float or double for the tested function, long double for the reference.
 #define TENON_TEST_FUNCTION(f)                                        \
   struct f##_ {                                                       \
     template <class T>                                                \
@@ -198,7 +198,7 @@ TEST_CASE("sin and cos are within 1 ulp up to 2^20") {
     CHECK(within<sin_>(1, -top, top) == "");
     CHECK(within<cos_>(1, -top, top) == "");
   }
-  // Next to the multiples of pi / 2 all digits of the result come from the reduction.
+  // Near multiples of pi / 2, all digits of the result come from the argument reduction.
   for (int k = -2000; k <= 2000; ++k) {
     const double x = k * 1.5707963267948966;
     CHECK(ulps(math::sin(x), std::sin(static_cast<long double>(x))) <= 1);
@@ -220,7 +220,7 @@ TEST_CASE("sin and cos: special values") {
 
 TEST_CASE("pow is within 1 ulp") {
   const random::Key key{12, random::Use::user, 0, 0};
-  double most = 0, at_x = 0, at_y = 0;
+  double max = 0, at_x = 0, at_y = 0;
   for (int i = 0; i < 200000; ++i) {
     const random::Four r = key.words(i, 0);
     const double u = random::unit(r.v[0]), v = random::unit(r.v[1]);
@@ -233,10 +233,10 @@ TEST_CASE("pow is within 1 ulp") {
     }
     if (x == 0) continue;
     const double e = ulps(math::pow(x, y), std::pow(static_cast<long double>(x), static_cast<long double>(y)));
-    if (!(e <= most)) most = e, at_x = x, at_y = y;
+    if (!(e <= max)) max = e, at_x = x, at_y = y;
   }
   INFO("at " << at_x << ", " << at_y);
-  CHECK(most <= 1);
+  CHECK(max <= 1);
   CHECK(math::pow(2.0, 10.0) == 1024);
   CHECK(math::pow(2.0f, -3.0f) == 0.125f);
 }
@@ -256,7 +256,7 @@ TEST_CASE("pow follows C for zeros, infinities, NaN and negative bases") {
 }
 
 TEST_CASE("bits are those of every other machine") {
-  // Fixed once; a change here changes what a seed means.
+  // These bits must not change: a change would change the training that a seed gives.
   const auto bits = [](double x) { return math::detail::bits(x); };
   std::uint64_t h = 1469598103934665603ull;
   for (int i = 0; i < 2000; ++i) {

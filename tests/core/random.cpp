@@ -1,9 +1,11 @@
-// Random numbers: Philox's published vectors, keys that differ, a shuffle that is one.
+// Random numbers: the published test vectors of Philox, different keys, a uniform shuffle.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/random.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include "catch.hpp"
@@ -110,7 +112,77 @@ TEST_CASE("epochs and seeds shuffle differently, and every place is as likely") 
   }
   const double mean = keys / double(n), spread = std::sqrt(mean * (1 - 1.0 / n));
   for (const int count : where) CHECK(std::abs(count - mean) < 5 * spread);
-  CHECK(std::abs(fixed - keys) < 5 * std::sqrt(keys));  // one fixed point on average
+  CHECK(std::abs(fixed - keys) < 5 * std::sqrt(keys));  // on average one fixed point
+}
+
+namespace {
+
+// Chi-square of the counts of equally likely outcomes, as a deviation from its mean in standard deviations.
+double excess(const std::vector<int>& counts, double mean) {
+  double chi2 = 0;
+  for (const int c : counts) chi2 += (c - mean) * (c - mean) / mean;
+  const double freedom = static_cast<double>(counts.size()) - 1;
+  return (chi2 - freedom) / std::sqrt(2 * freedom);
+}
+
+random::Permutation permutation_of(int key, int n) {  // keys as of successive epochs and seeds
+  return {{static_cast<std::uint64_t>(key / 4), random::Use::shuffle, 0, static_cast<std::uint32_t>(key % 4)},
+          static_cast<std::uint64_t>(n)};
+}
+
+}  // namespace
+
+TEST_CASE("every order of few elements is as likely") {
+  for (int n = 2, orders = 2; n <= 7; ++n, orders *= n) {
+    const int mean = n < 6 ? 400 : 40;
+    std::vector<int> counts(static_cast<std::size_t>(orders));
+    for (int k = 0; k < mean * orders; ++k) {
+      const random::Permutation p = permutation_of(k, n);
+      std::size_t rank = 0;  // the rank of this order among all orders
+      std::vector<int> left;
+      for (int i = 0; i < n; ++i) left.push_back(i);
+      for (int i = 0; i < n; ++i) {
+        const auto found =
+            std::find(left.begin(), left.end(), static_cast<int>(p(static_cast<std::uint64_t>(i)))) - left.begin();
+        rank = rank * left.size() + static_cast<std::size_t>(found);
+        left.erase(left.begin() + found);
+      }
+      ++counts.at(rank);
+    }
+    INFO("n " << n);
+    CHECK(excess(counts, mean) < 5);
+  }
+}
+
+TEST_CASE("every pair of places is as likely for any two elements") {
+  for (const int n : {3, 4, 5, 6, 8, 9, 12, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100}) {
+    const int pairs = n * (n - 1), mean = n < 20 ? 200 : n < 50 ? 50 : 25;
+    for (const auto& [a, b] : {std::pair{0, 1}, {0, n / 2}, {n - 2, n - 1}, {n / 3, (2 * n) / 3}}) {
+      if (a == b) continue;
+      std::vector<int> counts(static_cast<std::size_t>(n * n));
+      for (int k = 0; k < mean * pairs; ++k) {
+        const random::Permutation p = permutation_of(k, n);
+        ++counts[static_cast<std::size_t>(p(static_cast<std::uint64_t>(a))) * static_cast<std::size_t>(n) +
+                 static_cast<std::size_t>(p(static_cast<std::uint64_t>(b)))];
+      }
+      std::vector<int> unequal;  // two elements are never at the same place
+      for (int i = 0; i < n; ++i)
+        for (int j = 0; j < n; ++j) {
+          const int count = counts[static_cast<std::size_t>(i * n + j)];
+          if (i == j) REQUIRE(count == 0);
+          if (i != j) unequal.push_back(count);
+        }
+      INFO("n " << n << ", elements " << a << " and " << b);
+      CHECK(excess(unequal, mean) < 5);
+    }
+  }
+}
+
+TEST_CASE("the order of many elements is as it always was") {  // the bits of trained models depend on it
+  const random::Permutation p{{7, random::Use::shuffle, 0, 1}, 257}, q{{7, random::Use::shuffle, 0, 1}, 60000};
+  std::vector<std::uint64_t> first;
+  for (std::uint64_t i = 0; i < 4; ++i) first.insert(first.end(), {p(i), q(i)});
+  CHECK(first == std::vector<std::uint64_t>{230, 27457, 124, 43571, 37, 57693, 92, 7929});
 }
 
 TEST_CASE("neighbours do not stay neighbours") {
@@ -121,5 +193,5 @@ TEST_CASE("neighbours do not stay neighbours") {
     const auto a = static_cast<std::int64_t>(p(i)), b = static_cast<std::int64_t>(p(i + 1));
     close += std::abs(a - b) <= 10;
   }
-  CHECK(std::abs(close - 20) < 25);  // 2 * 10 / n of all
+  CHECK(std::abs(close - 20) < 25);  // expected: 2 * 10 / n of n pairs
 }

@@ -5,6 +5,7 @@
 #include "catch.hpp"
 
 using namespace tenon;
+using namespace tenon::kernels;
 
 template <Dims D>
 struct IsLegalTemplateArgument {};

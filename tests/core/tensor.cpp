@@ -1,4 +1,4 @@
-// Tensor: owns its memory, finds its elements, lends views.
+// Tensor: owns its memory, indexes its elements, gives views.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/tensor.hpp"
 
@@ -9,8 +9,9 @@
 
 using namespace tenon;
 
-static_assert(Shape<Batch, 2, 3>::rank == 3 && Shape<Batch, 2, 3>::sample == 6 && Shape<Batch, 2, 3>::batched);
-static_assert(!Shape<2, 3>::batched && Shape<>::sample == 1);
+static_assert(detail::Shape<Batch, 2, 3>::rank == 3 && detail::Shape<Batch, 2, 3>::sample == 6 &&
+              detail::Shape<Batch, 2, 3>::batched);
+static_assert(!detail::Shape<2, 3>::batched && detail::Shape<>::sample == 1);
 static_assert(std::is_default_constructible_v<Tensor<float, 2, 3>>);
 static_assert(!std::is_default_constructible_v<Tensor<float, Batch, 3>>, "a batch must be given");
 static_assert(!std::is_constructible_v<Tensor<float, 2, 3>, int>, "and only where there is one");

@@ -1,4 +1,4 @@
-// Views: extents in the type, rows in the batch, conversions that only take rights away.
+// Views: extents in the type, rows of a batch, conversions that only remove access rights.
 // SPDX-License-Identifier: MIT
 #include "tenon/core/view.hpp"
 
@@ -43,9 +43,9 @@ TEST_CASE("a view of nothing is false") {
 
 TEST_CASE("Into overwrites unless told to add") {
   float x = 0;
-  CHECK_FALSE(Into<float, 1>(&x).add);
-  CHECK_FALSE(Into<float, Batch, 1>(&x, 1).add);
-  CHECK(Into<float, Batch, 1>(&x, 1, true).add);
+  CHECK_FALSE(Into<float, 1>(&x).accumulate);
+  CHECK_FALSE(Into<float, Batch, 1>(&x, 1).accumulate);
+  CHECK(Into<float, Batch, 1>(&x, 1, true).accumulate);
 }
 
 TEST_CASE("Span is a range") {

@@ -12,7 +12,8 @@ using Device = tenon::Cuda;
 TEST_CASE("cuda: nothing is allocated once a training is prepared, whatever data of that size it is given") {
   const ImageSet set = quarters(107), same_size = quarters(107), test = quarters(40), odd = quarters(45);
   Model<NetOfAll, Cuda> model(Seed{5}, 16, cuda());
-  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(60), {1.0, 4});
+  Trainer trainer(model, AdamW{}, CrossEntropy{},
+                  {.schedule = Schedule::one_cycle(60), .clip_norm = 1.0, .steps_per_launch = 4});
   const ImageData data(set, {0.5, 0.25, true, true}), others(same_size, {0.4, 0.2}), tests(test, {0.5, 0.25});
   trainer.prepare(data);
   trainer.prepare(others);
@@ -21,15 +22,15 @@ TEST_CASE("cuda: nothing is allocated once a training is prepared, whatever data
   const simt::Counters before = simt::counters();
   [[maybe_unused]] const Allocations host;
   int losses = 0;
-  // Its lengths fall otherwise into each epoch: 4 2 + 1, 1 4 1 + 1, 2 4 + 1, 3 3 + 1.
+  // The launches of each epoch have other lengths: 4 2 + 1, 1 4 1 + 1, 2 4 + 1, 3 3 + 1.
   for (const ImageData* d : {&data, &others, &data, &others}) {
     trainer.epoch(*d, [&](const LossSums&) { return ++losses > 0; });
-    trainer.evaluate(tests);
+    static_cast<void>(trainer.evaluate(tests));
     trainer.evaluate(*d, [&](std::uint64_t, const auto&) { return ++losses > 0; });
   }
   trainer.optimizer().lr /= 2;
   trainer.epoch(data);
-#if !SIMT_TRACED  // the tracer allocates as well
+#if !SIMT_TRACED  // the tracer also allocates
   CHECK(host.host_since() == 0);
 #endif
   CHECK(simt::counters().allocations == before.allocations);
@@ -38,8 +39,8 @@ TEST_CASE("cuda: nothing is allocated once a training is prepared, whatever data
   CHECK(before.graphs > 0);
   CHECK(trainer.progress().epoch == 5);
 
-  // Another tail is another graph; another optimizer is another training.
-  trainer.evaluate(ImageData(odd, {0.5, 0.25}));
+  // Another size of the last batch needs another graph. Other optimizer options need new recordings.
+  static_cast<void>(trainer.evaluate(ImageData(odd, {0.5, 0.25})));
   CHECK(simt::counters().graphs == before.graphs + 1);
   trainer.optimizer().weight_decay = 0.5;
   trainer.epoch(data);

@@ -1,4 +1,4 @@
-// tests/kernels/conv2d.hpp on Cuda; first layers, tensor cores, orders of threads, scratch, NaN.
+// tests/kernels/conv2d.hpp on Cuda; first layers, tensor cores, thread orders, scratch, NaN.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/conv2d.cuh"
 
@@ -11,12 +11,12 @@ using Device = tenon::Cuda;
 
 namespace {
 
-template <class T, ConvDims D, Fuse F>
-constexpr Room room() {
+template <class T, ConvDims D, Epilogue F>
+constexpr WorkspaceSizes workspace_sizes() {
   return {};
 }
-/// How far a sum of k products of numbers up to 1 may be off. A factor is off by at most 2^-11 (tf32) or 2^-8 (bf16) of
-/// itself, and errors of k products add up as k at worst, as sqrt(k) here.
+/// The allowed error of a sum of k products of numbers up to 1. The relative error of a factor is at most 2^-11 (tf32)
+/// or 2^-8 (bf16). The errors of k products add up to at most k times that, and here to sqrt(k) times.
 template <class T>
 double bound(Kind kind, int k) {
   const double factor = cuda().math == CudaMath::fp32 || sizeof(T) == 8 ? 0
@@ -45,7 +45,7 @@ TEST_CASE("cuda: conv2d of whole numbers is exact on tensor cores") {
     agrees<float, ConvDims{8, 7, 5, 40, 1, three}, relu_pool2_first>(Kind::whole, 5);
     agrees<float, ConvDims{32, 14, 14, 64, 1, three}, relu_pool2_first>(Kind::whole, 2);
     agrees<float, ConvDims{16, 8, 8, 32, 1, {3, 3, 2, 2, 1, 1}}, none>(Kind::whole, 5);
-    agrees<float, ConvDims{68, 5, 4, 132, 1, three}, relu>(Kind::whole, 2);  // tiles and a little more
+    agrees<float, ConvDims{68, 5, 4, 132, 1, three}, relu>(Kind::whole, 2);  // slightly larger than whole tiles
     agrees<float, ConvDims{16, 8, 7, 32, 1, {1, 1, 2, 2}}, none>(Kind::whole, 5);
     agrees<float, ConvDims{24, 5, 5, 96, 2, {3, 3, 1, 1, 2, 2, 2, 2}}, leaky>(Kind::whole, 3);
   }
@@ -60,7 +60,7 @@ TEST_CASE("cuda: conv2d of real numbers agrees within rounding") {
   agrees<float, ConvDims{1, 28, 28, 32, 1, three}, relu_pool2>(Kind::real, 3);
   agrees<float, ConvDims{3, 8, 8, 8, 1, three}, tanh_pool2>(Kind::real, 5);
   agrees<double, ConvDims{3, 8, 8, 8, 1, three}, tanh_pool2>(Kind::real, 5);
-  agrees<float, ConvDims{3, 8, 8, 8, 1, three}, gelu_pool2>(Kind::real, 5);  // forward alone
+  agrees<float, ConvDims{3, 8, 8, 8, 1, three}, gelu_pool2>(Kind::real, 5);  // forward only
 }
 
 TEST_CASE("cuda: conv2d agrees with the reference for pointers that are not aligned") {
@@ -106,13 +106,13 @@ TEST_CASE("cuda: conv2d wants no more scratch than was measured with the largest
                  {db.data()}, {});
     };
     wait(cuda());
-    state.scratch_most = 0;
+    state.scratch_max = 0;
     state.measuring = true;
     step(9);
     state.measuring = false;
     const std::size_t bytes = state.scratch_bytes;
     state.scratch_fixed = true;
-    state.scratch_bytes = std::min(bytes, state.scratch_most);
+    state.scratch_bytes = std::min(bytes, state.scratch_max);
     for (int batch = 1; batch <= 9; ++batch) CHECK_NOTHROW(step(batch));
     state.scratch_fixed = false;
     state.scratch_bytes = bytes;

@@ -1,4 +1,4 @@
-// Large products go to cuBLAS, small ones and those that may not do not; in each case the numbers are the same.
+// Large products use cuBLAS; small products and those where it is not allowed do not. The numbers are the same.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/cublas.cuh"
 
@@ -8,15 +8,16 @@
 
 using namespace tenon;
 using namespace tenon::tests;
+using kernels::Activation, kernels::Epilogue, kernels::EpilogueTag;
 using kernels::CudaState;
 using kernels::cuda::Cublas;
 
 namespace {
 
 constexpr int B = 512, I = 512, O = 512;  // 2^27 operations
-constexpr Epilogue<Fuse{{Activation::relu}}> relu{};
+constexpr EpilogueTag<Epilogue{{Activation::relu}}> relu{};
 
-/// One layer on a device of its own, so that nothing is opened before.
+/// One layer on a separate device, so that cuBLAS is not opened before.
 struct Layer {
   Cuda dev;
   std::vector<float> x = integers<float>(B * I, 1), w = integers<float>(O * I, 2), b = integers<float>(O, 3),
@@ -24,7 +25,7 @@ struct Layer {
   OnDevice<float> x_{x}, w_{w}, b_{b}, y_{std::size_t{B * O}}, dy_{dy}, dx_{x}, dw_{std::size_t{O * I}},
       db_{std::size_t{O}};
 
-  Layer() { wait(cuda()); }  // in whose stream the above are filled
+  Layer() { wait(cuda()); }  // the arrays above are filled in the stream of cuda()
 
   const char* forward(int batch = B) {
     linear_forward(dev, In<float, Batch, I>(x_.data(), batch), In<float, O, I>(w_.data()), Span<const float>{},
@@ -76,14 +77,14 @@ TEST_CASE("cuda: cuBLAS is left alone where it is not wanted") {
   Layer layer;
   CudaState& state = layer.dev.state();
   layer.forward(B / 2);
-  CHECK(!state.cublas);  // small
+  CHECK(!state.cublas);  // too small
 
-  // Scratch is measured for our own kernels, and cuBLAS opened on the way.
+  // Measuring scratch for the library's own kernels also opens cuBLAS.
   state.measuring = true;
-  state.scratch_most = 0;
+  state.scratch_max = 0;
   linear_forward(layer.dev, In<float, Batch, I>(nullptr, B), In<float, O, I>(nullptr), Span<const float>{},
                  In<float, O>(nullptr), relu, Out<float, Batch, O>(nullptr, B));
-  CHECK(state.scratch_most > 0);
+  CHECK(state.scratch_max > 0);
   state.measuring = false;
   REQUIRE(layer.cublas());
   CHECK(layer.forward() == std::string("add_bias"));
@@ -91,7 +92,7 @@ TEST_CASE("cuda: cuBLAS is left alone where it is not wanted") {
 
   layer.dev.allow_cublas = false;
   CHECK(layer.forward() == std::string("gemm"));
-  CHECK(layer.y_.read() == y);  // whole numbers
+  CHECK(layer.y_.read() == y);  // exact, because the numbers are integers
   layer.dev.allow_cublas = true;
 
   auto absent = std::make_shared<Cublas>();
@@ -99,13 +100,13 @@ TEST_CASE("cuda: cuBLAS is left alone where it is not wanted") {
   state.cublas = absent;
   CHECK(layer.forward() == std::string("gemm"));
   CHECK(layer.y_.read() == y);
-  CHECK(layer.cublas() == absent.get());  // nobody tries again
+  CHECK(layer.cublas() == absent.get());  // opening is not tried again
 }
 
 TEST_CASE("cuda: a step that is being recorded opens no cuBLAS") {
   Layer layer;
   CudaState& state = layer.dev.state();
-  kernels::cuda::Scratch::reserve(state, std::size_t{8} << 20);
+  kernels::cuda::ScratchAllocator::reserve(state, std::size_t{8} << 20);
   state.scratch_fixed = true;
   CHECK(layer.forward() == std::string("gemm"));
   CHECK(!state.cublas);
@@ -121,8 +122,9 @@ TEST_CASE("cuda: an operand that cuBLAS refuses is an error that says so") {
 #if TENON_SIMT
   const bool quiet = std::exchange(simt::options().quiet, true);
 #endif
-  CHECK_THROWS_WITH((kernels::cuda::multiply<kernels::cuda::Activate<Act{}>, true, true>(layer.dev, p)),
-                    ContainsSubstring("expected cublasGemmEx of 512, 512, 512 to succeed"));
+  CHECK_THROWS_WITH(
+      (kernels::cuda::multiply<kernels::cuda::ActivationFunction<Activation{}>, true, true>(layer.dev, p)),
+      ContainsSubstring("expected cublasGemmEx of 512, 512, 512 to succeed"));
 #if TENON_SIMT
   simt::options().quiet = quiet;
   simt::reset();

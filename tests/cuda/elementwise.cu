@@ -1,4 +1,4 @@
-// tests/kernels/elementwise.hpp on Cuda; and sizes that networks have.
+// tests/kernels/elementwise.hpp on Cuda; and sizes of real networks.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/elementwise.cuh"
 
@@ -7,7 +7,7 @@
 using Device = tenon::Cuda;
 #include "kernels/elementwise.hpp"
 
-// What the gates of tests/simt/trace look at: sizes that networks have, aligned as a model's tensors are.
+// The gates of tests/simt/trace use this test: sizes of real networks, aligned like the tensors of a model.
 TEST_CASE("cuda: sums of two at the sizes of a network", "[shapes]") {
   constexpr int rows = 32, cols = 784;
   const auto a = numbers<float>(rows * cols, 7), b = numbers<float>(rows * cols, 8);

@@ -1,4 +1,5 @@
-// tests/kernels/gemm.hpp on Cuda, in float, tf32 and bf16; what these round, two products in a launch, scratch.
+// tests/kernels/gemm.hpp on Cuda, in float, tf32 and bf16; the rounding of tf32 and bf16, two products in a launch,
+// scratch.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/gemm.cuh"
 
@@ -19,12 +20,12 @@ Product<T> product(const Call<T>& c) {
   p.b = c.b, p.b_ld = c.b_ld;
   p.c = c.c, p.c_ld = c.c_ld;
   p.bias = c.bias;
-  p.add = c.add;
+  p.accumulate = c.accumulate;
   return p;
 }
-template <Act A, bool KA, bool KB, class T>
+template <Activation A, bool KA, bool KB, class T>
 void multiply(Device& dev, const Call<T>& c) {
-  kernels::cuda::gemm<kernels::cuda::Activate<A>, KA, KB>(dev, product(c));
+  kernels::cuda::gemm<kernels::cuda::ActivationFunction<A>, KA, KB>(dev, product(c));
 }
 
 template <class F>
@@ -92,21 +93,21 @@ TEST_CASE("cuda: gemm_pair does two products, or one, in one launch") {
 TEST_CASE("cuda: scratch of gemm does not shrink where the batch grows") {
   Cuda dev = cuda();
   kernels::CudaState& state = dev.state();
-  const auto before = state.scratch_most;
+  const auto before = state.scratch_max;
   state.measuring = true;
   std::size_t last[3] = {};
   for (const int batch : {1, 7, 64, 300, 513, 2000, 5000, 40000}) {
     const auto measured = [&](auto f) {
-      state.scratch_most = 0;
+      state.scratch_max = 0;
       f();
-      return state.scratch_most;
+      return state.scratch_max;
     };
     Product<float> y, dw, dx;
     y.m = batch, y.n = 200, y.k = 784;
     dw.m = 200, dw.n = 784, dw.k = batch, dw.c = reinterpret_cast<float*>(64);
     dx.m = batch, dx.n = 784, dx.k = 200, dx.c = dw.c;
     const std::size_t now[3] = {
-        measured([&] { kernels::cuda::gemm<kernels::cuda::Activate<none>, true, true>(dev, y); }),
+        measured([&] { kernels::cuda::gemm<kernels::cuda::ActivationFunction<none>, true, true>(dev, y); }),
         measured([&] { kernels::cuda::gemm_pair(dev, dw, dx); }),
         measured([&] { kernels::cuda::gemm_pair(dev, dw, Product<float>{}); })};
     for (int i = 0; i < 3; ++i) {
@@ -115,5 +116,5 @@ TEST_CASE("cuda: scratch of gemm does not shrink where the batch grows") {
     }
   }
   state.measuring = false;
-  state.scratch_most = before;
+  state.scratch_max = before;
 }

@@ -1,5 +1,5 @@
-# tools/gpu-gate against a build that emulates its GPU: it runs to its end, says what it could not run, and fails where
-# something is wrong. In a build by nvcc on a machine without a GPU it is one line.
+# Tests tools/gpu-gate with a build that emulates its GPU: it runs to the end, reports what it could not run, and fails
+# if something is wrong. With a build by nvcc on a machine without a GPU, it prints one line.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
 need python3
@@ -14,7 +14,7 @@ if ! "$bin/tenon-doctor" | grep -q '^gpu 0      emulated'; then
   exit 0
 fi
 
-# run STATUS [FLAG...]: the gate with binaries in the folder $of; its result is results/gpu-emulated-by-tests-simt-*.json.
+# run STATUS [FLAG...]: runs the gate with the binaries in $of. Its result is results/gpu-emulated-by-tests-simt-*.json.
 of=$bin
 run() {
   local status=$1 got=0
@@ -23,7 +23,7 @@ run() {
   "$gate" --emulated --bin "$of" --out results "$@" >"$out" 2>"$err" || got=$?
   [ "$got" = "$status" ] || fail "expected status $status, got $got: gpu-gate $* ($(cat "$out" "$err"))"
 }
-# of_result EXPRESSION: what Python makes of it, `r` being the result and `p` its parts by name.
+# of_result EXPRESSION: prints the value of a Python expression, where `r` is the result and `p` its parts by name.
 of_result() {
   python3 -c "
 import glob, json
@@ -33,7 +33,7 @@ print(($1))"
 }
 is() { local got; got=$(of_result "$1"); [ "$got" = "$2" ] || fail "expected $1 to be $2, got $got ($(head -n 12 "$out"))"; }
 
-# --- what cannot be asked for
+# --- invalid arguments
 before=$(ls -A "$root/bench")
 "$gate" --emulated --bin "$bin" --out "$root/bench/results/x" >"$out" 2>"$err" && fail "expected a refusal"
 has "$err" 'another --out than bench/results with --emulated'
@@ -43,7 +43,7 @@ expect 1 'no tenon-doctor in ' "$gate" --emulated --bin . --out results
 [ ! -e results ] || fail "left $(ls -R results)"
 [ "$(ls -A "$root/bench")" = "$before" ] || fail "wrote into bench/"
 
-# --- all of it, on images that it makes itself
+# --- all parts, on images that it generates
 COMPUTE_SANITIZER='' run 3
 has "$out" '^gpu-gate: passed: tests, curves, reproducibility, training; not passed: sanitizer not run: no compute-sanitizer'
 is "[(k, v['status']) for k, v in p.items() if v['status'] != 'passed' and v['gate']][0][0]" sanitizer
@@ -61,14 +61,14 @@ has results/*.md '^# emulated by tests/simt \(emulated: the figures mean nothing
 [ "$(grep -c '^## .*us\|^## Floors\|^## Kernels' results/*.md)" = "$(grep -c '^## .*(emulated: the figures mean nothing)$' results/*.md | awk '{ print $1 - 2 }')" ] ||
   fail "a table of figures is not marked: $(grep '^##' results/*.md)"
 
-# --- on images that are given, and a second result of the same day
+# --- on given images, and a second result on the same day
 small_data images 40 20
 "$gate" --emulated --bin "$bin" --data images --only training --out results >"$out" 2>"$err" || fail "$(cat "$out" "$err")"
 [ -e results/*-2.json ] || fail "expected a second result, got $(ls results)"
 rm results/*-[0-9][0-9].json
 is "p['training']['data']" given
 
-# --- what is wrong is found. broken NAME: reads a script that stands in for that binary; "$real" is the binary itself
+# --- errors are found. broken NAME: replaces that binary by the script on stdin; "$real" is the original binary
 broken() {
   rm -rf broken
   mkdir broken
@@ -98,7 +98,8 @@ broken tests_cuda <<<'case "$*" in *permute*) kill -SEGV $$ ;; esac; exec "$real
 run 1 --only tests
 is "[i['why'][:10] for i in p['tests']['items'] if i['status'] == 'failed']" "['status -11']"
 
-broken tenon-train <<<'case "$*" in *"device cuda"*tf32*) exec "$real" "${@/16/15}" ;; esac; exec "$real" "$@"'  # another batch
+# another batch size
+broken tenon-train <<<'case "$*" in *"device cuda"*tf32*) exec "$real" "${@/16/15}" ;; esac; exec "$real" "$@"'
 run 1 --only curves
 is "[i['name'] for i in p['curves']['items'] if i['status'] == 'failed']" "['mlp tf32']"
 
@@ -110,15 +111,15 @@ broken tenon-train <<<'case "$*" in *resume*) cp again-mlp-c.safetensors.checkpo
 run 1 --only reproducibility
 is "[i['name'] for i in p['reproducibility']['items'] if i['status'] == 'failed']" "['mlp fp32 resumed']"
 
-broken tenon-train <<<'exec "$real" "${@/cuda/cpu}"'  # a GPU that is not used
+broken tenon-train <<<'exec "$real" "${@/cuda/cpu}"'  # the GPU is not used
 run 1 --only curves
 is "{i['why'] for i in p['curves']['items'] if i['name'] == 'mlp fp32'}" "{'expected a line that names device cuda, got none'}"
 
-broken tenon-evaluate <<<'case "$*" in *"device cpu"*) "$real" "$@" && sed -i "2s/,/,1/3" predictions-cpu.csv ;; *) exec "$real" "$@" ;; esac'
+broken tenon-evaluate <<<'case "$*" in *"device cpu"*) "$real" "$@" && sed -i "2s/,[^,]*/,1000/3" predictions-cpu.csv ;; *) exec "$real" "$@" ;; esac'
 run 1 --only training
 is "[i['name'] for i in p['training']['items'] if i['status'] == 'failed']" "['predictions of both']"
 
-# A sanitizer that finds something, that finds nothing, and that has not looked.
+# A sanitizer that finds nothing, one that finds errors, and one that does not check.
 broken compute-sanitizer <<<'echo "========= ERROR SUMMARY: 0 errors"'
 run 0 --only sanitizer
 has "$out" '^gpu-gate: passed: sanitizer$'
@@ -131,7 +132,7 @@ broken compute-sanitizer <<<'exit 0'
 run 1 --only sanitizer
 is "{i['status'] for i in p['sanitizer']['items']}" "{'failed'}"
 
-# --- time: what does not fit was not run, and nothing is left running
+# --- time limit: parts that do not fit are not run, and no process is left running
 of=$bin
 run 3 --minutes 0.001
 has "$out" '^gpu-gate: not passed: tests not run: time; curves not run: time; reproducibility not run: time; '
@@ -140,7 +141,7 @@ run 3 --minutes 0.05 --only tests
 is "{i['status'] for i in p['tests']['items']}" "{'not run: time'}"
 while read -r pid; do if kill -0 "$pid" 2>/dev/null; then fail "left process $pid"; fi; done <pids
 
-# --- a signal: it ends at once, and what was done is there
+# --- a signal: it ends at once, and the finished parts are in the result
 rm -rf results pids
 "$gate" --emulated --bin broken --out results --only tests >"$out" 2>"$err" &
 pid=$!

@@ -1,4 +1,4 @@
-// Which GPU a device is, and what is said where there is none that can be used.
+// The GPU of a device, and the messages if there is no usable GPU.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
 #include <tenon/tenon.hpp>
@@ -28,14 +28,15 @@ int home_of(const void* p) {
   return a.device;
 }
 
-/// Two epochs on that GPU: the weights, and what they predict for the first three images.
+/// Trains two epochs on that GPU. Returns the weights and the predictions for the first three images.
 std::vector<float> train_on(int gpu, const ImageData& data, const std::vector<float>& x, const std::string& path) {
   Model<Net, Cuda> model(Seed{5}, 8, Cuda(gpu));
-  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(20), {1.0, 4});
+  Trainer trainer(model, AdamW{}, CrossEntropy{},
+                  {.schedule = Schedule::one_cycle(20), .clip_norm = 1.0, .steps_per_launch = 4});
   trainer.prepare(data);
   for (int epoch = 0; epoch < 2; ++epoch) {
     trainer.epoch(data);
-    trainer.evaluate(data);
+    static_cast<void>(trainer.evaluate(data));
   }
   trainer.step(x.data(), std::vector<std::int32_t>{0, 1, 2}.data(), 3);
   std::vector<float> result(model.parameters().size);
@@ -47,7 +48,7 @@ std::vector<float> train_on(int gpu, const ImageData& data, const std::vector<fl
   return result;
 }
 
-/// Pretends that there are two GPUs where they are emulated. False, and the test is skipped, where there is one.
+/// Emulates two GPUs if GPUs are emulated. If there is only one GPU, it is false and the test is skipped.
 class TwoGpus {
  public:
   TwoGpus() {
@@ -79,7 +80,7 @@ TEST_CASE("cuda: a device works on its own GPU, and leaves the thread's as it is
   const auto x = numbers<float>(3 * 64, 1);
   const auto want = train_on(0, data, x, folder / "want");
   CHECK(current() == 0);
-  CHECK(train_on(1, data, x, folder / "one") == want);  // the same set, now on both
+  CHECK(train_on(1, data, x, folder / "one") == want);  // the same data set, now on both GPUs
   CHECK(current() == 0);
   REQUIRE(cudaSetDevice(1) == cudaSuccess);
   CHECK(train_on(0, data, x, folder / "zero") == want);
@@ -93,19 +94,21 @@ TEST_CASE("cuda: a device works on its own GPU, and leaves the thread's as it is
   if (model.device().state().scratch) CHECK(home_of(model.device().state().scratch) == 1);
   Trainer trainer(model, AdamW{});
   CHECK(home_of(trainer.state()[0].data()) == 1);
-  CHECK(home_of(data.source<float>(model.device(), {}, {}).images.pixels) == 1);
+  CHECK(home_of(data.source<float, std::int32_t>(model.device()).images.pixels) == 1);
   CHECK(home_of(kernels::CudaBuffer<float>(3).data()) == 0);
   CHECK(current() == 0);
 
   const auto weights = Weights<Net, Cuda>::load(folder / "want", Cuda(1));
-  CHECK_THROWS_WITH(
-      (Predictor<Net, Cuda>(weights, 1, Cuda(0))),
-      "[Predictor] expected weights on GPU 0, got weights on GPU 1: load them for the device that predicts");
+  CHECK_THROWS_WITH((Predictor<Net, Cuda>(weights, 1, Cuda(0))),
+                    "[Predictor] expected weights in memory of its device, number 0, got weights on number 1: load "
+                    "them for the device "
+                    "that predicts (Weights::load(file, device))");
 
-  // Made here, used and ended by a thread whose GPU is another.
+  // Created here, used and destroyed by threads whose current GPU is another one.
   auto one = std::make_unique<Model<Net, Cuda>>(Seed{5}, 8, Cuda(1));
   std::thread([&] {
-    Trainer other(*one, AdamW{}, CrossEntropy{}, Schedule::one_cycle(20), {1.0, 4});
+    Trainer other(*one, AdamW{}, CrossEntropy{},
+                  {.schedule = Schedule::one_cycle(20), .clip_norm = 1.0, .steps_per_launch = 4});
     other.epoch(data);
   }).join();
   std::thread([&] { one.reset(); }).join();
@@ -183,7 +186,7 @@ TEST_CASE("cuda: what keeps a program from a GPU is one line with what to do") {
     INFO(text);
     CHECK(cuda_problem() == text);
     CHECK_THROWS_WITH(Cuda(), "[cuda] " + text);
-    CHECK(cudaPeekAtLastError() == cudaSuccess);  // it is not left to be found by the next call
+    CHECK(cudaPeekAtLastError() == cudaSuccess);  // the next call does not see the error
     simt::options() = restore.before;
     simt::options().quiet = true;
   };

@@ -1,4 +1,4 @@
-// What is launched as graphs: evaluation, prediction and the steps of an epoch have the bits of plain launches.
+// Graphs: evaluation, prediction and the steps of an epoch give the same bits as plain launches.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
 #include <tenon/tenon.hpp>
@@ -27,33 +27,27 @@ std::vector<float> on_host(const Cuda& dev, const float* from, std::size_t n) {
   return v;
 }
 
-/// All of `data` by plain launches, and its outputs.
-LossSums by_hand(OnGpu& model, const ImageData& data, std::vector<float>& outputs) {
-  LossSums sums;
-  kernels::CudaBuffer<std::int32_t> labels(static_cast<std::size_t>(model.capacity()));
-  for (std::uint64_t first = 0; first < data.size(); first += static_cast<std::uint64_t>(model.capacity())) {
-    const int batch = static_cast<int>(std::min(data.size() - first, static_cast<std::uint64_t>(model.capacity())));
-    data.in_order(model.device(), first, model.input(batch), labels.data());
-    const auto y = model.predict(batch);
-    sums = sums + CrossEntropy{}(model.device(), y, labels.data(), View<float, Batch, OnGpu::outputs>(nullptr, batch));
-    const auto rows = on_host(model.device(), y.data, y.size());
-    outputs.insert(outputs.end(), rows.begin(), rows.end());
-  }
-  return sums;
-}
-
-/// A data set that has no source() to record.
+/// The images of a set, gathered by the host: steps on them are not recorded.
 struct Plain {
+  using Target = std::int32_t;
   const ImageData& data;
   std::uint64_t size() const { return data.size(); }
   template <int I>
-  void shuffled(Cuda& dev, const random::Permutation& order, const random::Key& augment, std::uint64_t first,
-                View<float, Batch, I> x, std::int32_t* labels) const {
-    data.shuffled(dev, order, augment, first, x, labels);
+  void read(const StepState& step, Pass pass, View<float, Batch, I> x, std::int32_t* labels) const {
+    Cpu here;
+    const auto source = data.source<float, std::int32_t>(here);
+    ImageData::gather(here, &source, &step, pass, x, labels, 1);
   }
 };
 
-/// A model file of the seed's weights.
+/// Evaluates all of `data` by plain launches and appends the outputs to `outputs`.
+LossSums by_hand(OnGpu& model, const ImageData& data, std::vector<float>& outputs) {
+  Trainer trainer(model, Sgd{0.05});
+  return trainer.evaluate(
+      Plain{data}, [&](std::uint64_t, const auto& y) { outputs.insert(outputs.end(), y.data, y.data + y.size()); });
+}
+
+/// Writes a model file with the initial weights of the seed and returns its path.
 template <class N>
 std::string file_of(const Folder& folder, int seed) {
   Model<N> model(Seed{static_cast<std::uint64_t>(seed)}, 1, Cpu{});
@@ -90,9 +84,10 @@ TEST_CASE("cuda: an evaluation by graphs has the bits of plain launches, batch b
   CHECK(batches == 2);
 #if TENON_SIMT
   const simt::Counters before = simt::counters();
-  trainer.evaluate(data);
+  static_cast<void>(trainer.evaluate(data));
   CHECK(simt::counters().graph_launches == before.graph_launches + 4);
-  CHECK(simt::counters().copies == before.copies + 2);  // the control block, there and back
+  // Copies source, step state and epoch state to the device, and the epoch state back.
+  CHECK(simt::counters().copies == before.copies + 4);
   CHECK(simt::counters().allocations == before.allocations);
 #endif
 }
@@ -142,7 +137,7 @@ TEST_CASE("cuda: a prediction by a graph has the bits of plain launches") {
     }
   CHECK_THROWS_AS(one(x.data(), 2), Error);
 
-  // Moved, it still finds its memory.
+  // A moved predictor still uses its memory.
   Predictor<Net, Cuda> moved = std::move(nine);
   const auto y = moved(x.data(), 9);
   CHECK(std::vector<float>(y.begin(), y.end()) == plain(9));
@@ -167,7 +162,7 @@ TEST_CASE("cuda: weights are there when they are loaded, for predictors with str
     simt::options().streams = streams;
     const Folder folder;
     const std::string path = file_of<Net>(folder, 3);
-    const Cuda dev;  // alive, so that its end does not wait
+    const Cuda dev;  // kept alive, because its destructor would wait
     Predictor<Net, Cuda> predict(Weights<Net, Cuda>::load(path, dev), 2, Cuda());
     Predictor<Net> here(Weights<Net>::load(path), 2);
     const auto x = numbers<float>(2 * 64, 1);
@@ -181,7 +176,8 @@ TEST_CASE("cuda: steps that were recorded for one data set have the bits of plai
   const ImageSet one = quarters(41), two = quarters(73);
   const auto train = [&](bool recorded) {
     OnGpu model(Seed{5}, 8, cuda());
-    Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(60), {1.0, 4});
+    Trainer trainer(model, AdamW{}, CrossEntropy{},
+                    {.schedule = Schedule::one_cycle(60), .clip_norm = 1.0, .steps_per_launch = 4});
     const ImageData a(one, {0.5, 0.25, true, true}), b(two, {0.4, 0.3, false, true}), c(two, {0.4, 0.3}, 50);
     for (const ImageData* d : {&a, &b, &a, &c}) {
       if (recorded)

@@ -1,5 +1,5 @@
-// What goes wrong says which call, kernel and line; a kernel is made ready before it is recorded; what is uploaded may be
-// changed at once.
+// Errors name the call, kernel and line; a kernel is loaded before it is recorded; host memory may be changed directly
+// after an upload.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/recorder.cuh"
 

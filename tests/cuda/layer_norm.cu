@@ -6,7 +6,7 @@
 
 using Device = tenon::Cuda;
 
-// What backward works in besides: so many values.
+// Number of values in the workspace of backward.
 static std::size_t workspace(int) { return 0; }
 
 #include "kernels/layer_norm.hpp"

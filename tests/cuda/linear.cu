@@ -1,4 +1,4 @@
-// tests/kernels/linear.hpp on Cuda; in tf32 and bf16 where numbers are whole and small enough to be exact there, too.
+// tests/kernels/linear.hpp on Cuda; in tf32 and bf16 with integers that are small enough to be exact.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/linear.cuh"
 
@@ -10,7 +10,7 @@ using Device = tenon::Cuda;
 namespace {
 
 template <class T>
-constexpr Room room(int, int) {
+constexpr WorkspaceSizes workspace_sizes(int, int) {
   return {};
 }
 

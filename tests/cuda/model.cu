@@ -1,5 +1,5 @@
-// Model and Trainer on Cuda: the same losses as the Cpu from the same seed, the same bits every time, recorded or step by
-// step, stopped and resumed; and files that move between both.
+// Model and Trainer on Cuda: the same losses as on the Cpu from the same seed; the same bits every time, recorded or
+// step by step, stopped and resumed; files of one device load on the other.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
 #include <tenon/tenon.hpp>
@@ -30,9 +30,10 @@ struct Course {
 };
 
 template <class Device, class Optimizer>
-Course steps_of(Device dev, const ImageSet& set, Optimizer optimizer, int epochs, int steps_a_launch) {
+Course steps_of(Device dev, const ImageSet& set, Optimizer optimizer, int epochs, int steps_per_launch) {
   Model<Net, Device> model(Seed{5}, 16, std::move(dev));
-  Trainer trainer(model, optimizer, CrossEntropy{}, Schedule::one_cycle(30), {1.0, steps_a_launch});
+  Trainer trainer(model, optimizer, CrossEntropy{},
+                  {.schedule = Schedule::one_cycle(30), .clip_norm = 1.0, .steps_per_launch = steps_per_launch});
   const ImageData data(set, augmented);
   Course c;
   for (int e = 0; e < epochs; ++e)
@@ -49,7 +50,7 @@ Course steps_of(Device dev, const ImageSet& set, Optimizer optimizer, int epochs
 }  // namespace
 
 TEST_CASE("cuda: a training has the losses of the Cpu") {
-  const ImageSet set = quarters(107);  // 16 does not divide it
+  const ImageSet set = quarters(107);  // not a multiple of 16
   const auto check = [&](auto optimizer) {
     const Course cpu = steps_of(Cpu{}, set, optimizer, 2, 1), gpu = steps_of(cuda(), set, optimizer, 2, 1);
     REQUIRE(cpu.losses.size() == 14);
@@ -72,15 +73,16 @@ TEST_CASE("cuda: the same bits every time, and whatever is launched as one") {
 TEST_CASE("cuda: nothing is allocated once a training runs") {
   const ImageSet set = quarters(107), test = quarters(40);
   Model<Net, Cuda> model(Seed{5}, 16, cuda());
-  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(30), {1.0, 4});
+  Trainer trainer(model, AdamW{}, CrossEntropy{},
+                  {.schedule = Schedule::one_cycle(30), .clip_norm = 1.0, .steps_per_launch = 4});
   const ImageData data(set, augmented), test_data(test, augmented);
   trainer.epoch(data);
-  trainer.evaluate(test_data);
+  static_cast<void>(trainer.evaluate(test_data));
 #if TENON_SIMT
   const std::size_t before = simt::counters().allocations, launches = simt::counters().launches;
 #endif
   trainer.epoch(data);
-  trainer.evaluate(test_data);
+  static_cast<void>(trainer.evaluate(test_data));
 #if TENON_SIMT
   CHECK(simt::counters().allocations == before);
   CHECK(simt::counters().launches > launches);
@@ -100,7 +102,7 @@ TEST_CASE("cuda: tf32 and bf16 stay as close to fp32 as their factors do") {
   };
   const double tf32 = apart(CudaMath::tf32), bf16 = apart(CudaMath::bf16);
   INFO("tf32 " << tf32 << ", bf16 " << bf16);
-  CHECK(tf32 > 0);  // it is another arithmetic
+  CHECK(tf32 > 0);  // the arithmetic differs
   CHECK(tf32 < 5e-3);
   CHECK(bf16 > tf32);
   CHECK(bf16 < 5e-2);
@@ -124,7 +126,7 @@ TEST_CASE("cuda: evaluation and prediction are those of the Cpu, from the same f
   CHECK(on_gpu.evaluate(data).loss() == Approx(on_cpu.evaluate(data).loss()).epsilon(1e-5));
   CHECK(on_gpu.evaluate(data).correct == on_cpu.evaluate(data).correct);
 
-  // Both go on alike, and the file comes back to the byte.
+  // Saving again gives the same bytes, and both trainings continue alike.
   save_checkpoint(folder / "again", on_gpu);
   CHECK(read_file(folder / "again") == read_file(path));
   const double next = on_cpu.epoch(data).loss();
@@ -143,7 +145,7 @@ TEST_CASE("cuda: evaluation and prediction are those of the Cpu, from the same f
 TEST_CASE("cuda: a loss that is not finite stops with the layer's name and the last good weights") {
   const ImageSet set = quarters(107);
   Model<Net, Cuda> model(Seed{5}, 16, cuda());
-  Trainer trainer(model, Sgd{0.05}, CrossEntropy{}, {}, {0, 4});
+  Trainer trainer(model, Sgd{0.05}, CrossEntropy{}, {.steps_per_launch = 4});
   const ImageData data(set, augmented);
   int launches = 0;
   trainer.epoch(data, [&](const LossSums&) { return ++launches < 1; });  // four steps
@@ -175,7 +177,7 @@ TEST_CASE("cuda: an update that overflows is taken back, recorded or not") {
   const ImageSet set = quarters(107);
   for (const int together : {1, 4}) {
     Model<Net, Cuda> model(Seed{5}, 16, cuda());
-    Trainer trainer(model, Sgd{1e38}, CrossEntropy{}, {}, {0, together});
+    Trainer trainer(model, Sgd{1e38}, CrossEntropy{}, {.steps_per_launch = together});
     const auto before = on_host(cuda(), model.parameters());
     CHECK_THROWS_AS(trainer.epoch(ImageData(set, augmented)), NonFinite);
     CHECK(on_host(cuda(), model.parameters()) == before);

@@ -1,4 +1,4 @@
-// tests/kernels/reduce.hpp on Cuda; results that stay on the device, and scratch.
+// tests/kernels/reduce.hpp on Cuda; results that stay on the device; scratch.
 // SPDX-License-Identifier: MIT
 #include "tenon/cuda/reduce.cuh"
 

@@ -1,7 +1,8 @@
-// Session on Cuda: what the host sees of it is what it sees of one on the Cpu, and each goes on from the other's files.
+// Session on Cuda: the host sees the same as of a session on the Cpu, and each can continue from the files of the
+// other.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
-#include <tenon/train/session_of.hpp>
+#include <tenon/train/session_impl.hpp>
 
 #include "cuda/support.hpp"
 #include "files.hpp"
@@ -30,9 +31,10 @@ TEST_CASE("cuda: a session is the Cpu's but for rounding, and their files are on
   const ImageSet set = random_images(27);
   const ImageData data(set, {0.5, 0.3, true, true});
   const Folder folder;
-  // Not Adam: of a bias in front of BatchNorm the gradient is rounding alone, and Adam would make steps of it.
-  const SessionOptions options{
-      .capacity = 8, .optimizer = Sgd{0.05}, .schedule = Schedule::cosine(20), .trainer = {0.5, 2}};
+  // Not Adam: the gradient of a bias before BatchNorm is only rounding error, and Adam would turn it into steps.
+  const SessionOptions options{.capacity = 8,
+                               .optimizer = Sgd{0.05},
+                               .trainer = {.schedule = Schedule::cosine(20), .clip_norm = 0.5, .steps_per_launch = 2}};
   const auto cpu = make_session<Net>(options, Cpu()), gpu = make_session<Net>(options, cuda());
   CHECK(gpu->parameters() == cpu->parameters());
   CHECK(gpu->epoch(data).loss() == Approx(cpu->epoch(data).loss()).margin(1e-4));

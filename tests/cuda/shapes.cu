@@ -1,12 +1,12 @@
-// The kernels at the sizes that the programs' networks have, on tensors aligned as a model's are: what the tracer's report
-// and gates look at (tests/simt/trace), by the tag [shapes].
+// The kernels at the sizes of the programs' networks, on tensors aligned like those of a model. The report and the
+// gates of the tracer (tests/simt/trace) select these tests by the tag [shapes].
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
 #include <tenon/tenon.hpp>
 
 #include <cmath>
 
-#include "../../examples/models.hpp"
+#include "../../examples/programs/models.hpp"
 #include "cuda/support.hpp"
 
 using namespace tenon;
@@ -29,13 +29,13 @@ Set noise(int count) {
   return s;
 }
 
-// A step and an evaluation: each kernel that such a training launches.
+// Runs a step and an evaluation, which launch every kernel of such a training.
 template <class Net>
 void train_once(CudaMath math, int batch) {
   const Set set = noise(batch);
   const ImageData data(set, {0.5, 0.25});
   Model<Net, Cuda> model(Seed{5}, batch, Cuda(math));
-  Trainer trainer(model, AdamW{}, CrossEntropy{}, {}, {1.0, 1});
+  Trainer trainer(model, AdamW{}, CrossEntropy{}, {.clip_norm = 1.0, .steps_per_launch = 1});
   CHECK(std::isfinite(trainer.epoch(data).loss()));
   CHECK(std::isfinite(trainer.evaluate(data).loss()));
 }

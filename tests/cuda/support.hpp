@@ -1,5 +1,5 @@
-// What the tests of the CUDA kernels share: a device, memory on it, and every order in which the stand-in runs threads.
-// Each file is compiled twice: by g++ against tests/simt, and by nvcc for a machine with a GPU.
+// Shared by the tests of the CUDA kernels: a device, memory on it, and every order in which the emulator (tests/simt)
+// runs threads. Each file is compiled twice: by g++ with the emulator, and by nvcc for a machine with a GPU.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace tenon::tests {
 
-/// The device of this process. Without a GPU (and without the stand-in) the test is skipped.
+/// The device of this process. Throws without a GPU and without the emulator.
 inline Cuda& cuda() {
   static Cuda dev;
   return dev;
@@ -24,24 +24,24 @@ template <>
 inline Cuda device<Cuda>(int) {
   return cuda();
 }
-/// On a GPU, of which nobody tells, an allocation is seen where it takes memory: as one.
+/// A GPU does not count allocations. There, each call that finds less free memory than ever before counts one.
 template <>
 inline long device_allocations<Cuda>() {
 #if TENON_SIMT
   return static_cast<long>(simt::counters().allocations);
 #else
-  static std::size_t least = ~std::size_t{0};
+  static std::size_t min = ~std::size_t{0};
   static long seen = 0;
   std::size_t available = 0, total = 0;
   kernels::detail::check(cudaMemGetInfo(&available, &total), "cudaMemGetInfo");
-  if (available < least) least = available, ++seen;
+  if (available < min) min = available, ++seen;
   return seen;
 #endif
 }
 
 inline constexpr CudaMath maths[] = {CudaMath::fp32, CudaMath::tf32, CudaMath::bf16};
 
-/// Sets how cuda() computes products, for a scope.
+/// Sets the precision of products of cuda() for a scope.
 class WithMath {
  public:
   explicit WithMath(CudaMath m) : before_(cuda().math) { cuda().math = m; }
@@ -53,7 +53,7 @@ class WithMath {
 };
 
 #if TENON_SIMT
-/// At the end of its scope the stand-in's options are what they were, and what went wrong is forgotten.
+/// Restores the options of the emulator at the end of its scope and clears its errors.
 struct RestoredOptions {
   const simt::Options before = simt::options();
   RestoredOptions() = default;
@@ -65,8 +65,8 @@ struct RestoredOptions {
 };
 #endif
 
-/// n values in device memory with a guard behind them: intact() says that nobody wrote beyond the end. Offset moves the
-/// first value off its alignment by so many values.
+/// n values in device memory with guards around them. intact() tells whether the guards are unchanged. `offset` moves
+/// the first value off its alignment by that many values.
 template <class T>
 class OnDevice {
  public:
@@ -108,8 +108,8 @@ class OnDevice {
   kernels::CudaBuffer<T> memory_;
 };
 
-/// Whether f(), which gives a vector, gives the same bits every time: under every order of threads and blocks where the
-/// stand-in runs it, three times on a GPU.
+/// Whether f(), which returns a vector, always gives the same bits: under every order of threads and blocks in the
+/// emulator, and three times on a GPU.
 template <class F>
 bool same_bits_always(F&& f) {
 #if TENON_SIMT
@@ -125,7 +125,7 @@ bool same_bits_always(F&& f) {
 #endif
 }
 
-/// Every order of threads and blocks where the stand-in runs them, three times on a GPU: always the same bits.
+/// Every order of threads and blocks in the emulator, three times on a GPU. All must give the same bits.
 template <>
 struct Ways<Cuda> {
   template <class T>

@@ -1,16 +1,16 @@
-# tenon-train --device cuda, emulated: checkpoints that move between devices, and precisions, which do not.
+# tenon-train --device cuda, emulated: a checkpoint can be resumed on the other device, but not with another precision.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
 export TENON_SIMT_QUIET=1
 small_data data 200 20
 
-# --- from the one device to the other: a training goes on there, to other bits
-epochs=40  # of two steps
+# --- from one device to the other: the training continues there, with other bits
+epochs=40  # two steps each
 if [ $slowness -gt 1 ]; then epochs=8; fi
 for from in cpu cuda; do
   to=cpu
   if [ $from = cpu ]; then to=cuda; fi
-  for try in 1 2 3 4 5; do  # until it is killed before it is finished
+  for try in 1 2 3 4 5; do  # repeats until the kill comes before the end
     rm -f $from $from.checkpoint
     start "$train" --data data --device $from --model mlp --epochs $epochs --limit 64 --batch 32 --test-limit 10 --out $from --checkpoint-every 1
     kill_after $from.checkpoint
@@ -27,7 +27,7 @@ for from in cpu cuda; do
   [ "$(stat -c %s stay)" = "$(stat -c %s $from)" ] || fail "another model"
 done
 
-# --- the precision is part of the course
+# --- the precision cannot be changed on resume
 succeed "$train" --data data --device cuda --precision tf32 --model mlp --epochs 1 --limit 64 --batch 32 --test-limit 10 --out t
 expect 2 '\[usage\] expected --precision tf32 as in the checkpoint, got fp32 ' \
   "$train" --data data --device cuda --resume t.checkpoint --precision fp32

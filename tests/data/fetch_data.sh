@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# tools/fetch-data against a mirror on this machine: the true files of Fashion-MNIST, made from Debian's package, which
-# has them with the gzip headers' name and time taken out.
+# Tests tools/fetch-data with a mirror on this machine: the original files of Fashion-MNIST, made from Debian's package,
+# whose gzip headers lack the name and time.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/common.sh"
 debian=/usr/share/datasets/fashion-mnist

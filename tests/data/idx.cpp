@@ -1,4 +1,4 @@
-// IDX: read where every byte is accounted for, refused otherwise.
+// IDX: a file is read only if its size matches its header exactly.
 // SPDX-License-Identifier: MIT
 #include "tenon/data/idx.hpp"
 
@@ -17,10 +17,10 @@ std::string idx(std::initializer_list<std::uint32_t> words, std::size_t values) 
   return s;
 }
 std::string images_refusal(const std::string& s) {
-  return error_of([&] { parse_idx_images(bytes_of(s), "f"); });
+  return error_of([&] { return parse_idx_images(bytes_of(s), "f"); });
 }
 std::string labels_refusal(const std::string& s) {
-  return error_of([&] { parse_idx_labels(bytes_of(s), "f"); });
+  return error_of([&] { return parse_idx_labels(bytes_of(s), "f"); });
 }
 
 }  // namespace
@@ -74,7 +74,7 @@ TEST_CASE("idx: dimensions of nothing and of too much") {
   CHECK(labels_refusal(idx({0x801, 0}, 0)) == "[load_labels] expected at least one of the labels, got 0 (f)");
   CHECK(images_refusal(idx({0x803, 0xffffffff, 1, 1}, 1)) ==
         "[load_images] expected dimensions that fit in memory, got 4294967295 x 1 x 1 (f)");
-  // 2^31-1 cubed has 93 bits; the others wrap to 0 and to 16 in 64 and 32 bits
+  // (2^31 - 1)^3 has 93 bits; the others wrap around in 64 and 32 bits
   for (const auto& s : {idx({0x803, 0x7fffffff, 0x7fffffff, 0x7fffffff}, 16),
                         idx({0x803, 0x40000000, 0x40000000, 0x40000000}, 0), idx({0x803, 0x80000000, 2, 1}, 0)})
     CHECK_THAT(images_refusal(s), ContainsSubstring("expected dimensions that fit in memory"));

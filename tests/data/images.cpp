@@ -1,4 +1,4 @@
-// Datasets: four files in a folder, in any of their spellings; every disagreement between them is told.
+// Datasets: four files in a folder, with any of their names; every disagreement between them is reported.
 // SPDX-License-Identifier: MIT
 #include "tenon/data/images.hpp"
 
@@ -27,7 +27,7 @@ void zip(const std::string& from, const std::string& to) {
   std::filesystem::remove(from);
 }
 
-// The four files of a dataset, 12 images to train and 5 to test.
+// Writes the four files of a dataset with 12 training and 5 test images.
 void make_folder(const std::string& folder, const std::string& images = "-images-idx3-ubyte",
                  const std::string& labels = "-labels-idx1-ubyte") {
   std::filesystem::create_directories(folder);
@@ -104,7 +104,7 @@ TEST_CASE("images: a folder in any spelling, plain or gzip, told by content") {
 
 TEST_CASE("images: a folder that is none, or lacks a file") {
   const Folder folder;
-  const auto refusal = [](const std::string& path) { return error_of([&] { load_image_folder(path, 10); }); };
+  const auto refusal = [](const std::string& path) { return error_of([&] { return load_image_folder(path, 10); }); };
   make_folder(folder / "d");
   std::filesystem::remove(folder / "d/t10k-labels-idx1-ubyte");
   CHECK(refusal(folder / "d") ==
@@ -115,7 +115,7 @@ TEST_CASE("images: a folder that is none, or lacks a file") {
   put(folder / "f", "");
   CHECK_THAT(refusal(folder / "f"), ContainsSubstring("got a file"));
   std::filesystem::create_directory(folder / "d/t10k-labels-idx1-ubyte");
-  CHECK_THAT(refusal(folder / "d"), StartsWith("[read_file] expected a file, got a directory"));
+  CHECK_THAT(refusal(folder / "d"), StartsWith("[read_file] this is a folder, not a file"));
 }
 
 TEST_CASE("images: labels that do not go with the images") {
@@ -123,7 +123,7 @@ TEST_CASE("images: labels that do not go with the images") {
   save_images(folder / "i", some_images(12));
   const auto refusal = [&](std::vector<std::uint8_t> labels) {
     save_labels(folder / "l", labels);
-    return error_of([&] { load_image_set(folder / "i", folder / "l", 10); });
+    return error_of([&] { return load_image_set(folder / "i", folder / "l", 10); });
   };
   std::vector<std::uint8_t> labels(12, 9);
   CHECK(refusal(labels) == "no error");
@@ -133,7 +133,7 @@ TEST_CASE("images: labels that do not go with the images") {
   CHECK(refusal(labels) == "[load_labels] expected 12 labels, one for each image, got 11 (" + folder / "l" + ")");
   labels.resize(13);
   CHECK_THAT(refusal(labels), ContainsSubstring("expected 12 labels, one for each image, got 13"));
-  CHECK_THAT(error_of([&] { load_image_set(folder / "l", folder / "i", 10); }),
+  CHECK_THAT(error_of([&] { return load_image_set(folder / "l", folder / "i", 10); }),
              ContainsSubstring("expected an IDX file of images, got an IDX file of labels"));
 }
 
@@ -141,13 +141,13 @@ TEST_CASE("images: test pictures of another size") {
   const Folder folder;
   make_folder(folder.path());
   save_images(folder / "t10k-images-idx3-ubyte", some_images(5, 3, 4));
-  CHECK_THAT(error_of([&] { load_image_folder(folder.path(), 10); }),
+  CHECK_THAT(error_of([&] { return load_image_folder(folder.path(), 10); }),
              ContainsSubstring("expected test pictures of 4 x 3 as in training, got 3 x 4"));
 }
 
 TEST_CASE("images: a dataset by name is found in the usual places, or it is said how to get it") {
   const Folder folder;
-  const auto find = [&](const std::string& name) {  // in a process of its own: environment and current folder
+  const auto find = [&](const std::string& name) {  // a child: changes environment and folder
     return in_child([&] {
       ::setenv("TENON_DATA_HOME", (folder / "home").c_str(), 1);
       ::setenv("XDG_CACHE_HOME", (folder / "cache").c_str(), 1);
@@ -164,7 +164,7 @@ TEST_CASE("images: a dataset by name is found in the usual places, or it is said
   CHECK(find("mnist") == "data/mnist");
   make_folder(folder / "home/mnist");
   CHECK(find("mnist") == folder / "home/mnist");
-  std::filesystem::remove(folder / "home/mnist/train-images-idx3-ubyte");  // half a dataset is none
+  std::filesystem::remove(folder / "home/mnist/train-images-idx3-ubyte");  // an incomplete dataset is not used
   CHECK(find("mnist") == "data/mnist");
 
   if (image_files("/usr/share/datasets/fashion-mnist").size() != 4)

@@ -1,4 +1,4 @@
-// .npy: NumPy's bytes are read, and ours are NumPy's.
+// .npy: files of NumPy are read, and files of tenon have the same bytes as those of NumPy.
 // SPDX-License-Identifier: MIT
 #include "tenon/data/npy.hpp"
 
@@ -21,7 +21,7 @@ NpyArray<T> parse(const std::string& s) {
   return parse_npy<T>(bytes_of(s), "f");
 }
 std::string refusal(const std::string& s) {
-  return error_of([&] { parse<float>(s); });
+  return error_of([&] { return parse<float>(s); });
 }
 std::string f4(const std::string& shape) {
   return "{'descr': '<f4', 'fortran_order': False, 'shape': " + shape + ", }\n";
@@ -80,10 +80,10 @@ TEST_CASE("npy: refused, in a sentence") {
              ContainsSubstring("expected a string"));
   CHECK(refusal(npy(f4("(3,)"), one_two)) == "[load_npy] expected 12 bytes of values for shape (3,), got 8 (f)");
   CHECK(refusal(npy(f4("(2,)"), one_two + "x")) == "[load_npy] expected 8 bytes of values for shape (2,), got 9 (f)");
-  CHECK_THAT(refusal(npy(f4("(4294967296, 4294967296)"), "")), ContainsSubstring("expected fewer than 2^63 bytes"));
+  CHECK_THAT(refusal(npy(f4("(4294967296, 4294967296)"), "")), ContainsSubstring("expected fewer than 2^61 bytes"));
   CHECK(refusal(npy(f4("(2,)"), one_two, 3)) == "[load_npy] expected version 1 or 2, got version 3 (f)");
   CHECK(refusal("GIF89a......") == "[load_npy] expected a .npy file, got one that does not begin as such (f)");
-  CHECK_THAT(error_of([] { parse<std::int64_t>(npy(f4("(2,)"), one_two)); }),
+  CHECK_THAT(error_of([] { return parse<std::int64_t>(npy(f4("(2,)"), one_two)); }),
              ContainsSubstring("expected integers, got F32"));
   for (const char* header :
        {"", "{", "{}", "{'descr': '<f4'}", "{'descr': '', 'fortran_order': False, 'shape': ()}", "{'shape': (-1,)}",

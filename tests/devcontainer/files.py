@@ -38,10 +38,10 @@ def unique(pairs):
 presets = json.loads((root / "CMakePresets.json").read_text())
 names = {kind: {p["name"] for p in presets[kind + "Presets"] if not p.get("hidden")}
          for kind in ("configure", "build", "test")}
-targets = {f"tenon-{p.stem}" for p in (root / "examples").glob("*.cpp")} | {
+targets = {f"tenon-{p.stem}" for p in (root / "examples/programs").glob("*.cpp")} | {
     f"tests_{p.parent.name}" for p in (root / "tests").glob("*/*.cpp")}
 containers = [".devcontainer/devcontainer.json", ".devcontainer/cpu/devcontainer.json"]
-# What a debugger's type, and a setting's first word, belong to.
+# The extension that provides a debugger type, or a setting by its first word.
 debuggers = {"cppdbg": "ms-vscode.cpptools", "cuda-gdb": "nvidia.nsight-vscode-edition"}
 owners = {"cmake": "ms-vscode.cmake-tools", "clangd": "llvm-vs-code-extensions.vscode-clangd",
           "C_Cpp": "ms-vscode.cpptools", "files": None, "editor": None}
@@ -97,7 +97,7 @@ for key in set(without) - {"name", "build", "containerEnv", "postCreateCommand",
     expect(with_cuda.get(key) == without[key], f"the containers differ in {key}")
 expect(without["containerEnv"].items() <= with_cuda["containerEnv"].items(), "the containers differ in containerEnv")
 
-# --- the image: its packages are those of tools/setup, and the builder is sent what it copies
+# --- the image: its packages are those of tools/setup, and its COPY sources are in the build context
 dockerfile = (root / ".devcontainer/Dockerfile").read_text()
 others = re.search(r"\b(apt|apt-get|dpkg|pip|snap)\s+(-\S+\s+)*(install|-i)\b|\b(curl|wget|ADD)\b", dockerfile)
 expect(not others, f"Dockerfile: packages besides those of tools/setup: {others and others[0]}")

@@ -1,5 +1,5 @@
-# What a document shows is what is compiled: every region `// [doc:name]` to `// [end]` of the sources stands, word for
-# word, as a block of C++ in README.md or docs/.
+# The code in documents is compiled code: every region from `// [doc:name]` to `// [end]` of the sources appears
+# unchanged as a block of C++ in README.md or docs/.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/common.sh"
 workdir

@@ -1,4 +1,4 @@
-// Any bytes as an IDX file, plain or gzip: a set that is consistent, or an Error of one line.
+// Any bytes as an IDX file, plain or gzip, give a consistent set or a one-line Error.
 // SPDX-License-Identifier: MIT
 #include "tenon/data/idx.hpp"
 
@@ -25,11 +25,11 @@ void one_line(F f) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  constexpr std::uint64_t most = 1 << 20;
+  constexpr std::uint64_t max = 1 << 20;
   one_line([&] {
     const tenon::Bytes input = std::as_bytes(std::span(data, size));
-    const auto bytes = tenon::inflate_if_gz({input.begin(), input.end()}, "f", most);
-    require(bytes.size() <= std::max<std::size_t>(most, size));
+    const auto bytes = tenon::inflate_if_gz({input.begin(), input.end()}, "f", max);
+    require(bytes.size() <= std::max<std::size_t>(max, size));
     one_line([&] {
       const auto images = tenon::parse_idx_images(bytes, "f");
       require(images.count > 0 && images.height > 0 && images.width > 0);

@@ -1,4 +1,4 @@
-// Any bytes as .npy and as CSV: an array as large as its shape says, or an Error of one line.
+// Any bytes as .npy and as CSV give an array of the size of its shape, or a one-line Error.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <cstdlib>

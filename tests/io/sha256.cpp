@@ -1,4 +1,4 @@
-// Sha256 against the vectors of FIPS 180-4 and NIST's examples.
+// Sha256 against the test vectors of FIPS 180-4 and the examples of NIST.
 // SPDX-License-Identifier: MIT
 #include "tenon/io/sha256.hpp"
 

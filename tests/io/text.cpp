@@ -1,4 +1,4 @@
-// Text from files: UTF-8 told from what is not, and made fit for one line of an error message.
+// Text from files: detects valid UTF-8 and converts text for one line of an error message.
 // SPDX-License-Identifier: MIT
 #include "tenon/io/text.hpp"
 
@@ -27,8 +27,8 @@ TEST_CASE("in_quotes: one line, no control characters, at most 60 characters") {
   CHECK(in_quotes("\"\\") == "\"\\\"\\\\\"");
   CHECK(in_quotes("\xc3\xa9") == "\"\xc3\xa9\"");
   CHECK(in_quotes("\xc3") == "\"\\xc3\"");
-  const std::string most(60, 'a'), less(59, 'a');
-  CHECK_THAT(in_quotes(most), Equals('"' + most + '"'));
-  CHECK_THAT(in_quotes(most + 'a'), Equals('"' + most + "...\""));
+  const std::string max(60, 'a'), less(59, 'a');
+  CHECK_THAT(in_quotes(max), Equals('"' + max + '"'));
+  CHECK_THAT(in_quotes(max + 'a'), Equals('"' + max + "...\""));
   CHECK_THAT(in_quotes(less + "\xc3\xa9z"), Equals('"' + less + "...\""));
 }

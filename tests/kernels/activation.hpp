@@ -1,5 +1,5 @@
-// Activations: the formulas, their slopes, every length around a vector, a piece of 16 bytes and a block, aligned and
-// not. (On which device: devices.hpp.)
+// Activations against the reference: values and derivatives, for every length around a vector, a piece of 16 bytes and
+// a block, aligned and not. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,9 +8,9 @@
 
 namespace {
 
-template <Act A, class T>
+template <Activation A, class T>
 void agrees(double tolerance) {
-  constexpr std::integral_constant<Act, A> tag;
+  constexpr std::integral_constant<Activation, A> tag;
   using Vector = In<T, Batch, 1>;
   using To = Into<T, Batch, 1>;
   for (const int n : {1, 3, 4, 5, 7, 8, 9, 31, 32, 33, 1000, 1023, 1024, 1025, many<Device>(40000, 1026)})
@@ -21,7 +21,7 @@ void agrees(double tolerance) {
       std::vector<double> want(size), want_dx(size);
       for (std::size_t i = 0; i < size; ++i) {
         want[i] = kernels::ref::activation(A, x[i]);
-        want_dx[i] = dy[i] * kernels::ref::activation_slope(A, x[i]);
+        want_dx[i] = dy[i] * kernels::ref::activation_derivative(A, x[i]);
       }
       SameBitsOn<Device> same, same_dx;
       Ways<Device>::each([&](Device& dev) {
@@ -32,7 +32,7 @@ void agrees(double tolerance) {
         activation_forward(dev, tag, Vector(in_place.data(), n), Out<T, Batch, 1>(in_place.data(), n));
         CHECK(same(dev, in_place.read()));
 
-        // What a function does not need may be null.
+        // An input that the function does not need may be null.
         const Vector from_x(A.from_output() ? nullptr : x_.data(), n), from_y(A.from_output() ? y.data() : nullptr, n);
         const Vector down(dy_.data(), n);
         activation_backward(dev, tag, from_x, from_y, down, To(dx.data(), n));
@@ -48,9 +48,9 @@ void agrees(double tolerance) {
     }
 }
 
-template <Act A>
+template <Activation A>
 void agrees() {
-  // 1 - tanh^2 loses digits where tanh is nearly 1, and the slope multiplies what is left by up to 10.
+  // 1 - tanh^2 loses digits where tanh is nearly 1, and the derivative multiplies the result by up to 10.
   agrees<A, float>(A.kind == Activation::gelu_tanh ? 4e-6 : 1e-6);
   agrees<A, double>(A.kind == Activation::gelu_tanh ? many<Device>(1, 4) * 1e-14 : 1e-14);
 }
@@ -58,37 +58,37 @@ void agrees() {
 }  // namespace
 
 TEST_CASE("relu and none agree with the reference") {
-  agrees<Act{Activation::none, 0, 1}>();
-  agrees<Act{Activation::relu, 0, 1}>();
+  agrees<Activation{Activation::none, 0, 1}>();
+  agrees<Activation{Activation::relu, 0, 1}>();
 }
-TEST_CASE("leaky_relu agrees with the reference") { agrees<Act{Activation::leaky_relu, 1, 100}>(); }
+TEST_CASE("leaky_relu agrees with the reference") { agrees<Activation{Activation::leaky_relu, 1, 100}>(); }
 TEST_CASE("sigmoid and tanh agree with the reference") {
-  agrees<Act{Activation::sigmoid, 0, 1}>();
-  agrees<Act{Activation::tanh, 0, 1}>();
+  agrees<Activation{Activation::sigmoid, 0, 1}>();
+  agrees<Activation{Activation::tanh, 0, 1}>();
 }
 TEST_CASE("gelu and gelu_tanh agree with the reference") {
-  agrees<Act{Activation::gelu, 0, 1}>();
-  agrees<Act{Activation::gelu_tanh, 0, 1}>();
+  agrees<Activation{Activation::gelu, 0, 1}>();
+  agrees<Activation{Activation::gelu_tanh, 0, 1}>();
 }
-TEST_CASE("silu agrees with the reference") { agrees<Act{Activation::silu, 0, 1}>(); }
+TEST_CASE("silu agrees with the reference") { agrees<Activation{Activation::silu, 0, 1}>(); }
 
 namespace {
 
-template <Activation K>
+template <Activation::Kind K>
 void keeps_not_a_number() {
   INFO("activation " << static_cast<int>(K));
   Ways<Device>::each([&](Device& dev) {
     Memory<float> x(9, NAN), y(9);
-    activation_forward(dev, std::integral_constant<Act, Act{K, 1, 100}>{}, In<float, Batch, 1>(x.data(), 9),
-                       Out<float, Batch, 1>(y.data(), 9));
+    activation_forward(dev, std::integral_constant<Activation, Activation{K, 1, 100}>{},
+                       In<float, Batch, 1>(x.data(), 9), Out<float, Batch, 1>(y.data(), 9));
     for (const float v : y.read()) CHECK(std::isnan(v));
   });
 }
 
-template <Activation K>
+template <Activation::Kind K>
 void is_tame_far_out(float at_plus, float at_minus) {
   INFO("activation " << static_cast<int>(K));
-  constexpr std::integral_constant<Act, Act{K, 1, 100}> tag;
+  constexpr std::integral_constant<Activation, Activation{K, 1, 100}> tag;
   std::vector<float> far(18);
   for (std::size_t i = 0; i < 18; ++i) far[i] = i < 9 ? 1e4f : -1e4f;
   Ways<Device>::each([&](Device& dev) {
@@ -96,10 +96,10 @@ void is_tame_far_out(float at_plus, float at_minus) {
     activation_forward(dev, tag, In<float, Batch, 1>(x.data(), 18), Out<float, Batch, 1>(y.data(), 18));
     activation_backward(dev, tag, In<float, Batch, 1>(x.data(), 18), In<float, Batch, 1>(y.data(), 18),
                         In<float, Batch, 1>(dy.data(), 18), Into<float, Batch, 1>(dx.data(), 18));
-    const auto got = y.read(), slope = dx.read();
+    const auto got = y.read(), derivative = dx.read();
     for (std::size_t i = 0; i < 18; ++i) {
       CHECK_THAT(got[i], WithinAbs(i < 9 ? at_plus : at_minus, 1e-30));
-      CHECK_THAT(slope[i], WithinAbs(i < 9 && at_plus > 1 ? 1 : 0, 1e-30));
+      CHECK_THAT(derivative[i], WithinAbs(i < 9 && at_plus > 1 ? 1 : 0, 1e-30));
     }
   });
 }

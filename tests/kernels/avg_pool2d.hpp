@@ -1,4 +1,4 @@
-// AvgPool2d: means and gradient against the reference; padding counts as zeros. (On which device: devices.hpp.)
+// AvgPool2d: means and gradient against the reference; padding counts as zeros. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -7,7 +7,7 @@
 
 namespace {
 
-/// Whole numbers times a power of two have exact means where the window has a power of two of positions.
+/// Uses integers where the number of window positions is a power of two: their means are exact.
 template <class T, PoolDims D>
 void agrees(int batch, std::size_t offset = 0) {
   INFO(D.h << " x " << D.w << " x " << D.c << ", window " << D.window.kh << " x " << D.window.kw << ", stride "
@@ -31,15 +31,15 @@ void agrees(int batch, std::size_t offset = 0) {
   SameBitsOn<Device> same, same_dx;
   Ways<Device>::each([&](Device& dev) {
     Memory<T> x_(x, offset), y(n_out), dy_(dy, offset), dx(n_in), more(old);
-    avg_pool2d_forward(dev, Pool<D>{}, In<T, Batch, D.h, D.w, D.c>(x_.data(), batch),
+    avg_pool2d_forward(dev, PoolTag<D>{}, In<T, Batch, D.h, D.w, D.c>(x_.data(), batch),
                        Out<T, Batch, D.oh(), D.ow(), D.c>(y.data(), batch));
     CHECK(difference(y.read(), want, 0, off) == "");
     const In<T, Batch, D.oh(), D.ow(), D.c> down(dy_.data(), batch);
-    avg_pool2d_backward(dev, Pool<D>{}, down, Dx(dx.data(), batch));
+    avg_pool2d_backward(dev, PoolTag<D>{}, down, Dx(dx.data(), batch));
     CHECK(difference(dx.read(), want_dx, 0, off) == "");
-    avg_pool2d_backward(dev, Pool<D>{}, down, Dx(more.data(), batch, true));
+    avg_pool2d_backward(dev, PoolTag<D>{}, down, Dx(more.data(), batch, true));
     CHECK(difference(more.read(), sum(old, want_dx), 0, off) == "");
-    avg_pool2d_backward(dev, Pool<D>{}, down, Dx());
+    avg_pool2d_backward(dev, PoolTag<D>{}, down, Dx());
     CHECK((same(dev, y.read()) && same_dx(dev, dx.read())));
     CHECK((y.intact() && dx.intact() && more.intact()));
   });

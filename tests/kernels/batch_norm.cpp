@@ -4,7 +4,7 @@
 
 using Device = tenon::Cpu;
 
-// What backward and training work in besides: so many values.
+// Number of values in the workspace of backward and training.
 static std::size_t workspace(int channels) { return tenon::kernels::batch_norm_workspace(channels); }
 
 #include "kernels/batch_norm.hpp"

@@ -1,6 +1,5 @@
-// BatchNorm: statistics, output, running statistics and gradients against the reference; hard numbers. (On which
-// device:
-// devices.hpp.)
+// BatchNorm: statistics, output, running statistics and gradients against the reference; large means, equal values and
+// denormals; a stopped step. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,11 +8,12 @@
 
 namespace {
 
-/// A batch's arrays on the device, and the three calls.
+/// The arrays of a batch on the device, and the three calls.
 template <class T, int S, int C>
 struct Case {
   Device* dev;
   int batch;
+  One<StepState> step;
   Memory<T> x, dy, gamma, beta, running_mean, running_var, mean, rstd, y, dx, dgamma, dbeta, work;
 
   Case(Device& on, int b, std::size_t offset, const std::vector<T>& from_x, const std::vector<T>& from_dy,
@@ -21,6 +21,7 @@ struct Case {
        const std::vector<T>& old_var)
       : dev(&on),
         batch(b),
+        step(on),
         x(from_x, offset),
         dy(from_dy, offset),
         gamma(from_gamma, offset),
@@ -36,10 +37,11 @@ struct Case {
         work(workspace(C)) {}
 
   void train(bool affine = true) {
-    batch_norm_forward_training(*dev, In<T, Batch, S, C>(x.data(), batch), In<T, C>(affine ? gamma.data() : nullptr),
-                                In<T, C>(affine ? beta.data() : nullptr), T(1e-5), T(0.1),
-                                Out<T, C>(running_mean.data()), Out<T, C>(running_var.data()), Out<T, C>(mean.data()),
-                                Out<T, C>(rstd.data()), Out<T, Batch, S, C>(y.data(), batch), work.span());
+    batch_norm_forward_training(*dev, step, In<T, Batch, S, C>(x.data(), batch),
+                                In<T, C>(affine ? gamma.data() : nullptr), In<T, C>(affine ? beta.data() : nullptr),
+                                T(1e-5), T(0.1), Out<T, C>(running_mean.data()), Out<T, C>(running_var.data()),
+                                Out<T, C>(mean.data()), Out<T, C>(rstd.data()), Out<T, Batch, S, C>(y.data(), batch),
+                                work.span());
   }
   void infer(bool affine = true) {
     batch_norm_forward_inference(*dev, In<T, Batch, S, C>(x.data(), batch), In<T, C>(affine ? gamma.data() : nullptr),
@@ -103,10 +105,10 @@ void agrees(int batch, double centre, double tolerance, std::size_t offset = 0, 
     CHECK(difference(got_dgamma, dgamma, tolerance, sums) == "");
     CHECK(difference(got_dbeta, dbeta, tolerance, sums) == "");
 
-    // dx may be dy, and gradients may add or be unwanted.
+    // dx may be dy. Gradients may be accumulated or omitted.
     Memory<T> in_place(dy, offset), added(old, offset);
     the.backward(in_place.data(), the.into(in_place), Into<T, C>(the.dgamma.data(), 1, true), Into<T, C>());
-    CHECK((in_place.read() == got_dx));  // in brackets: a million numbers are not printed
+    CHECK((in_place.read() == got_dx));  // double parentheses: Catch must not print a million numbers
     the.backward(the.dy.data(), {}, Into<T, C>(), Into<T, C>(the.dbeta.data(), 1, true));
     CHECK((the.dgamma.read() == doubled(got_dgamma) && the.dbeta.read() == doubled(got_dbeta)));
     the.backward(the.dy.data(), the.into(added, true), Into<T, C>(), Into<T, C>());
@@ -148,14 +150,14 @@ TEST_CASE("batch_norm of more than the most chunks") {
 }
 
 TEST_CASE("batch_norm keeps its digits when the mean is a thousand deviations") {
-  // The inputs themselves hold the deviation to 1e-4 only; the sum of squares alone would lose it all.
+  // The inputs represent the deviation only to 1e-4. A plain sum of squares would lose all its digits.
   agrees<float, 49, 9>(many<Device>(65, 17), 1000, 2e-4);
   agrees<float, 1, 8>(17, 1000, 2e-4);
 }
 
 TEST_CASE("batch_norm's variance does not feel the mean") {
   Device dev = device<Device>();
-  // Whole numbers about 10000 in every row: mean 10000.5, variance 0.25, both exact.
+  // The rows are alternately 10000 and 10001: mean 10000.5 and variance 0.25, both exact.
   for (const int batch : {2, 50, 6000}) {
     INFO("batch " << batch);
     const std::size_t n = static_cast<std::size_t>(batch) * 4;
@@ -224,4 +226,46 @@ TEST_CASE("batch_norm's gradients are those of its forward") {
   check_gradient(the.dx.read(), x, 1e-8, [&](const auto& at) { return loss(at, gamma, beta); });
   check_gradient(the.dgamma.read(), gamma, 1e-8, [&](const auto& at) { return loss(x, at, beta); });
   check_gradient(the.dbeta.read(), beta, 1e-8, [&](const auto& at) { return loss(x, gamma, at); });
+}
+
+TEST_CASE("batch_norm moves no running statistics where the step is stopped") {
+  for (const int batch : {40, 500}) {
+    INFO("batch " << batch);
+    const auto x = numbers<float>(static_cast<std::size_t>(batch) * 9, 1);
+    const std::vector<float> ones(9, 1), zeros(9, 0);
+    Ways<Device>::each([&](Device& dev) {
+      Case<float, 1, 9> the(dev, batch, 0, x, x, ones, zeros, zeros, ones);
+      the.train();
+      const auto y = the.y.read();
+      for (const std::uint32_t stopped : {0u, 1u, 2u, 0u}) {
+        StepState now;
+        now.stopped = stopped;
+        the.step.write(now);
+        const auto mean = the.running_mean.read(), var = the.running_var.read();
+        the.train();
+        CHECK((the.running_mean.read() == mean) == (stopped != 0));
+        CHECK((the.running_var.read() == var) == (stopped != 0));
+        CHECK(the.y.read() == y);
+      }
+    });
+  }
+}
+
+TEMPLATE_TEST_CASE("running statistics hold no denormals", "", float, double) {
+  using T = TestType;
+  const T least = std::numeric_limits<T>::min();
+  const std::vector<T> mean0{least, -least, least * 2, -least * 2, 1}, var0{least, least / 2, least * 2, 0, 1};
+  Ways<Device>::each([&](Device& dev) {
+    // Channels that are 0 in the whole batch, such as black borders.
+    Case<T, 2, 5> the(dev, 4, 0, std::vector<T>(40, 0), std::vector<T>(40, 0), std::vector<T>(5, 1),
+                      std::vector<T>(5, 0), mean0, var0);
+    the.train();
+    const auto mean = the.running_mean.read(), var = the.running_var.read();
+    for (const std::size_t c : {0u, 1u}) {
+      CHECK(is_plus_zero(mean[c]));
+      CHECK(is_plus_zero(var[c]));
+    }
+    CHECK((mean[2] > least && mean[3] < -least && mean[4] > T(0.8) && var[2] > least && var[4] > T(0.8)));
+    CHECK(the.intact());
+  });
 }

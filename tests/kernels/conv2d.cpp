@@ -1,4 +1,4 @@
-// tests/kernels/conv2d.hpp on the Cpu; where Winograd's algorithm fits, gradients after a pool, large images, NaN.
+// tests/kernels/conv2d.hpp on the Cpu; shapes for Winograd's algorithm, gradients through a pool, large images, NaN.
 // SPDX-License-Identifier: MIT
 #include "tenon/cpu/conv2d.hpp"
 
@@ -7,8 +7,8 @@ using Device = tenon::Cpu;
 
 namespace {
 
-template <class T, ConvDims D, Fuse F>
-constexpr Room room() {
+template <class T, ConvDims D, Epilogue F>
+constexpr WorkspaceSizes workspace_sizes() {
   return {kernels::conv2d_workspace(D, F), kernels::conv2d_scratch<T>(D, F)};
 }
 template <class T>
@@ -25,9 +25,9 @@ TEST_CASE("conv2d agrees with the reference for wide depthwise windows") {
 
 TEST_CASE("conv2d agrees with the reference where Winograd's algorithm fits") {
   agrees<float, ConvDims{16, 6, 8, 16, 1, three}, relu>();
-  agrees<float, ConvDims{9, 7, 5, 17, 1, three}, none>();  // tiles reach over the edge
+  agrees<float, ConvDims{9, 7, 5, 17, 1, three}, none>();  // tiles extend beyond the edge
   agrees<float, ConvDims{40, 3, 9, 33, 1, {3, 3, 1, 1, 2, 0}}, leaky>();
-  agrees<float, ConvDims{8, 3, 3, 16, 1, {3, 3}}, relu>();  // one pixel
+  agrees<float, ConvDims{8, 3, 3, 16, 1, {3, 3}}, relu>();  // one output pixel
   agrees<float, ConvDims{17, 9, 7, 24, 1, three}, relu_pool2>();
   agrees<float, ConvDims{8, 10, 10, 20, 1, three}, relu_pool3>();
 }
@@ -51,7 +51,7 @@ TEST_CASE("conv2d of real numbers agrees within rounding") {
   agrees<float, ConvDims{3, 7, 5, 17, 1, three}, tanh_>(Kind::real, 17);
   agrees<float, ConvDims{3, 8, 8, 8, 1, three}, tanh_pool2>(Kind::real, 5);
   agrees<double, ConvDims{3, 8, 8, 8, 1, three}, tanh_pool2>(Kind::real, 5);
-  agrees<float, ConvDims{3, 8, 8, 8, 1, three}, gelu_pool2>(Kind::real, 5);  // forward alone
+  agrees<float, ConvDims{3, 8, 8, 8, 1, three}, gelu_pool2>(Kind::real, 5);  // forward only
 }
 
 TEST_CASE("conv2d agrees with the reference for images larger than a worker's scratch") {
@@ -66,10 +66,10 @@ TEST_CASE("conv2d passes NaN on to every result that saw it, and no further than
   constexpr ConvDims D{8, 6, 6, 16, 1, three};
   auto x = integers<float>(6 * 6 * 8, 1);
   const auto w = integers<float>(16 * 8 * 9, 2);
-  x[(2 * 6 + 3) * 8 + 5] = std::numeric_limits<float>::quiet_NaN();  // pixel (2, 3): seen by pixels (1 .. 3, 2 .. 4)
+  x[(2 * 6 + 3) * 8 + 5] = std::numeric_limits<float>::quiet_NaN();  // pixel (2, 3): used by (1 .. 3, 2 .. 4)
   const Op<float> o = op<float, D, relu>();
   for_each_cpu([&](Cpu& dev) {
-    spoil_scratch(dev, o.room.scratch);
+    spoil_scratch(dev, o.workspace_sizes.scratch);
     Memory<float> packed(o.packed), all(6 * 6 * 16);
     o.forward(dev, 1, x.data(), w.data(), nullptr, packed.span(), all.data(), nullptr);
     const auto y = all.read();
@@ -77,7 +77,7 @@ TEST_CASE("conv2d passes NaN on to every result that saw it, and no further than
       for (int c = 0; c < 16; ++c) {
         const int row = p / 6, column = p % 6;
         if (row >= 1 && row <= 3 && column >= 2 && column <= 4) CHECK(std::isnan(y[p * 16 + c]));
-        if (row >= 4 || column <= 1) CHECK(!std::isnan(y[p * 16 + c]));  // neighbours
+        if (row >= 4 || column <= 1) CHECK(!std::isnan(y[p * 16 + c]));  // other tiles
       }
   });
 }

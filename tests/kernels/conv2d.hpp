@@ -1,8 +1,8 @@
-// Conv2d: output, places of maxima and gradients against the reference, for every window and epilogue. (On which
-// device:
-// devices.hpp.) Who includes this defines, besides Device,
-//   room<T, D, F>()     the values of workspace and bytes of scratch that a convolution takes from its caller
-//   bound<T>(kind, k)   how far a sum of k products may be off;  exact()   whether products of floats are float's
+// Conv2d: output, argmax and gradients against the reference, for every window and epilogue. Runs on any device
+// (devices.hpp). The including file defines Device and
+//   workspace_sizes<T, D, F>()   the workspace (values) and scratch (bytes) that the caller provides to a convolution
+//   bound<T>(kind, k)            the allowed error of a sum of k products
+//   exact()                      whether products of floats are computed in full float precision
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,17 +11,17 @@
 
 namespace {
 
-struct Room {
+struct WorkspaceSizes {
   std::size_t work = 0, scratch = 0;
 };
-template <class T, ConvDims D, Fuse F>
-constexpr Room room();
+template <class T, ConvDims D, Epilogue F>
+constexpr WorkspaceSizes workspace_sizes();
 template <class T>
 double bound(Kind kind, int k);
 bool exact();
 
-constexpr Act relu_{Activation::relu};
-constexpr Fuse none{}, relu{relu_}, leaky{{Activation::leaky_relu, 1, 4}}, tanh_{{Activation::tanh}},
+constexpr Activation relu_{Activation::relu};
+constexpr Epilogue none{}, relu{relu_}, leaky{{Activation::leaky_relu, 1, 4}}, tanh_{{Activation::tanh}},
     none_first{{}, false, {}, true}, relu_first{relu_, false, {}, true}, pool2{{}, true, {2, 2, 2, 2}},
     relu_pool2{relu_, true, {2, 2, 2, 2}}, relu_pool3{relu_, true, {3, 3, 3, 3}},
     relu_pool2_first{relu_, true, {2, 2, 2, 2}, true}, leaky_pool23{{Activation::leaky_relu, 1, 4}, true, {2, 3, 2, 3}},
@@ -30,19 +30,19 @@ constexpr Fuse none{}, relu{relu_}, leaky{{Activation::leaky_relu, 1, 4}}, tanh_
     relu_pool9_first{relu_, true, {9, 8, 9, 8}, true};
 constexpr Window three{3, 3, 1, 1, 1, 1};
 
-/// The kernels of one shape and epilogue behind pointers, so that what follows is compiled once.
+/// Function pointers to the kernels of one shape and epilogue, so that the test code is compiled only once.
 template <class T>
 struct Op {
   ConvDims d;
-  Fuse f;
+  Epilogue f;
   std::size_t packed;
-  Room room;
+  WorkspaceSizes workspace_sizes;
   void (*forward)(Device&, int batch, const T* x, const T* w, const T* b, Span<T> packed, T* y, std::uint8_t* argmax);
   void (*backward)(Device&, int batch, const T* x, const T* w, const T* y, const std::uint8_t* argmax, T* dy,
                    Gradient<T> dx, Gradient<T> dw, Gradient<T> db, Span<T> work);
 };
 
-template <class T, ConvDims D, Fuse F>
+template <class T, ConvDims D, Epilogue F>
 constexpr Op<T> op() {
   constexpr int cg = D.c / D.groups, kh = D.window.kh, kw = D.window.kw;
   constexpr int oh = kernels::ref::pool_of(D, F).oh(), ow = kernels::ref::pool_of(D, F).ow();
@@ -50,29 +50,35 @@ constexpr Op<T> op() {
   using W = In<T, D.o, cg, kh, kw>;
   using Y = Out<T, Batch, oh, ow, D.o>;
   using Places = Out<std::uint8_t, Batch, oh, ow, D.o>;
-  using YIn = In<T, Batch, oh, ow, D.o>;  // named here: clang 14 wants oh captured if a lambda spells it
+  using YIn = In<T, Batch, oh, ow, D.o>;  // named here because clang 14 requires a lambda that spells it to capture oh
   using PlacesIn = In<std::uint8_t, Batch, oh, ow, D.o>;
-  Op<T> op{D, F, kernels::conv2d_packed(D), room<T, D, F>(), {}, {}};
+  Op<T> op{D,
+           F,
+           static_cast<std::size_t>(conv2d_workspace_sizes(kernels::DeviceTag<Device>{}, D, F).packed),
+           workspace_sizes<T, D, F>(),
+           {},
+           {}};
   op.forward = [](Device& dev, int batch, const T* x, const T* w, const T* b, Span<T> packed, T* y,
                   std::uint8_t* argmax) {
-    conv2d_prepare(dev, Conv<D>{}, W(w), packed);
-    conv2d_forward(dev, Conv<D>{}, X(x, batch), Span<const T>{packed.data, packed.size}, In<T, D.o>(b), Epilogue<F>{},
-                   Y(y, batch), Places(argmax, batch));
+    conv2d_prepare(dev, ConvTag<D>{}, W(w), packed);
+    conv2d_forward(dev, ConvTag<D>{}, X(x, batch), Span<const T>{packed.data, packed.size}, In<T, D.o>(b),
+                   EpilogueTag<F>{}, Y(y, batch), Places(argmax, batch));
   };
-  if constexpr (F.act.from_output())
+  if constexpr (F.activation.from_output())
     op.backward = [](Device& dev, int batch, const T* x, const T* w, const T* y, const std::uint8_t* argmax, T* dy,
                      Gradient<T> dx, Gradient<T> dw, Gradient<T> db, Span<T> work) {
-      conv2d_backward(dev, Conv<D>{}, X(x, batch), W(w), YIn(y, batch), PlacesIn(argmax, batch), Epilogue<F>{},
-                      Y(dy, batch), Into<T, Batch, D.h, D.w, D.c>(dx.data, batch, dx.add),
-                      Into<T, D.o, cg, kh, kw>(dw.data, 1, dw.add), Into<T, D.o>(db.data, 1, db.add), work);
+      conv2d_backward(dev, ConvTag<D>{}, X(x, batch), W(w), YIn(y, batch), PlacesIn(argmax, batch), EpilogueTag<F>{},
+                      Y(dy, batch), Into<T, Batch, D.h, D.w, D.c>(dx.data, batch, dx.accumulate),
+                      Into<T, D.o, cg, kh, kw>(dw.data, 1, dw.accumulate), Into<T, D.o>(db.data, 1, db.accumulate),
+                      work);
     };
   return op;
 }
 
-// The Cpu in every way; a convolution in each of Cuda's would be too long, and has a test of its own.
+// Runs f in every way of the Cpu. On Cuda all ways would take too long here; a separate test covers them.
 template <class F>
 void each_way(F&& f) {
-  if constexpr (Device::host_memory) {
+  if constexpr (std::is_same_v<Device, Cpu>) {
     Ways<Device>::each(f);
   } else {
     Device dev = device<Device>();
@@ -87,7 +93,7 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
   const bool bias = batch != 2;
   INFO(d.h << " x " << d.w << " x " << d.c << " -> " << d.o << ", window " << win.kh << " x " << win.kw << ", stride "
            << win.sh << ", padding " << win.ph << ", dilation " << win.dh << ", groups " << d.groups << ", activation "
-           << static_cast<int>(op.f.act.kind) << ", pool " << op.f.pooled * op.f.pool.kh
+           << static_cast<int>(op.f.activation.kind) << ", pool " << op.f.pooled * op.f.pool.kh
            << (op.f.channels_first ? ", channels first" : "") << ", batch " << batch << ", offset " << offset);
   const PoolDims pool = kernels::ref::pool_of(d, op.f);
   const std::size_t n = static_cast<std::size_t>(batch), in = static_cast<std::size_t>(d.h * d.w * d.c),
@@ -117,32 +123,32 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
                off_dw = bound<T>(kind, batch * d.oh() * d.ow());
   backward_of(places);
 
-  constexpr T nan = std::numeric_limits<T>::quiet_NaN();  // in memory that nobody may take for zeros
+  constexpr T nan = std::numeric_limits<T>::quiet_NaN();  // fills memory that a kernel must not assume to be zero
   SameBitsOn<Device> same, same_gradients;
   each_way([&](Device& dev) {
-    spoil_scratch(dev, op.room.scratch);
+    spoil_scratch(dev, op.workspace_sizes.scratch);
     Memory<T> x_(x, offset), w_(w, offset), b_(b), packed(op.packed, nan, offset), y(n * out, nan), dy_(dy, offset),
-        work(op.room.work, nan);
+        work(op.workspace_sizes.work, nan);
     Memory<std::uint8_t> argmax(op.f.pooled ? n * out : 0, 77);
     const T* const bias_ = bias ? b_.data() : nullptr;
     op.forward(dev, batch, x_.data(), w_.data(), bias_, packed.span(), y.data(), nullptr);
     CHECK(difference(y.read(), want, 0, off) == "");
     y.write(std::vector<T>(n * out, nan));
-    spoil_scratch(dev, op.room.scratch);
+    spoil_scratch(dev, op.workspace_sizes.scratch);
     op.forward(dev, batch, x_.data(), w_.data(), bias_, packed.span(), y.data(), op.f.pooled ? argmax.data() : nullptr);
     CHECK(difference(y.read(), want, 0, off) == "");
     CHECK(same(dev, y.read()));
     if (op.f.pooled && (kind == Kind::whole || exact())) CHECK(argmax.read() == places);
     CHECK((y.intact() && argmax.intact() && packed.intact()));
-    if (!op.backward) return;  // an activation for inference alone
+    if (!op.backward) return;  // this activation supports inference only
 
-    // From what forward has found: a rounding moves a maximum.
+    // Uses the argmax that forward has found, because rounding may move a maximum.
     if (op.f.pooled && argmax.read() != places) backward_of(argmax.read());
     Memory<T> dx(x.size()), dw(w.size()), db(b.size());
     const auto backward = [&](Gradient<T> to_dx, Gradient<T> to_dw, Gradient<T> to_db) {
-      spoil_scratch(dev, op.room.scratch);
+      spoil_scratch(dev, op.workspace_sizes.scratch);
       dy_.write(dy);
-      op.backward(dev, batch, x_.data(), w_.data(), op.f.act.kind == Activation::none ? nullptr : y.data(),
+      op.backward(dev, batch, x_.data(), w_.data(), op.f.activation.kind == Activation::none ? nullptr : y.data(),
                   op.f.pooled ? argmax.data() : nullptr, dy_.data(), to_dx, to_dw, to_db, work.span());
     };
     backward({dx.data()}, {dw.data()}, {db.data()});
@@ -152,11 +158,11 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
     CHECK(same_gradients(dev, joined(dx.read(), dw.read(), db.read())));
     CHECK((dx.intact() && dw.intact() && db.intact() && dy_.intact() && x_.intact() && work.intact()));
 
-    backward({}, {dw.data()}, {db.data()});  // as of a network's first layer
+    backward({}, {dw.data()}, {db.data()});  // no dx, as in the first layer of a network
     CHECK(difference(dw.read(), want_dw, 0, off_dw) == "");
     CHECK(difference(db.read(), want_db, 0, off_dw) == "");
 
-    // Each gradient may be unwanted, and each may be added to what is there.
+    // Each gradient may be omitted, and each may be accumulated.
     dx.write(old_dx), dw.write(old_dw), db.write(old_db);
     backward({dx.data(), true}, {}, {});
     backward({}, {dw.data(), true}, {});
@@ -167,11 +173,11 @@ void agrees(const Op<T>& op, Kind kind, int batch, std::size_t offset = 0) {
   });
 }
 
-template <class T, ConvDims D, Fuse F>
+template <class T, ConvDims D, Epilogue F>
 void agrees(Kind kind, int batch) {
   agrees(op<T, D, F>(), kind, batch);
 }
-template <class T, ConvDims D, Fuse F>
+template <class T, ConvDims D, Epilogue F>
 void agrees() {
   for (const int batch : {1, 2, many<Device>(17, 5)}) agrees(op<T, D, F>(), Kind::whole, batch);
 }
@@ -193,8 +199,8 @@ TEST_CASE("conv2d agrees with the reference for every kind of window") {
   agrees<float, ConvDims{17, 6, 8, 8, 1, {3, 3, 1, 2, 2, 1, 2, 3}}, relu>();
   agrees<float, ConvDims{1, 37, 1, 3, 1, {4, 1, 3, 1}}, none>();              // tall
   agrees<float, ConvDims{3, 1, 41, 1, 1, {1, 5, 1, 1, 0, 2}}, relu>();        // wide
-  agrees<float, ConvDims{3, 10, 11, 5, 1, {2, 3, 3, 4, 0, 1}}, none>();       // a stride beyond the kernel
-  agrees<float, ConvDims{3, 4, 4, 3, 1, {3, 3, 1, 1, 4, 3}}, relu>();         // padding beyond the kernel's reach
+  agrees<float, ConvDims{3, 10, 11, 5, 1, {2, 3, 3, 4, 0, 1}}, none>();       // the stride is larger than the kernel
+  agrees<float, ConvDims{3, 4, 4, 3, 1, {3, 3, 1, 1, 4, 3}}, relu>();         // the padding is larger than the kernel
   agrees<float, ConvDims{4, 9, 10, 8, 1, {3, 4, 4, 6, 2, 1, 2, 4}}, none>();  // stride and dilation share a factor
   agrees<double, ConvDims{8, 7, 9, 16, 1, {2, 3, 1, 1, 0, 1, 2, 1}}, leaky>();
 }
@@ -215,7 +221,7 @@ TEST_CASE("conv2d agrees with the reference for every epilogue") {
   agrees<float, ConvDims{5, 11, 10, 7, 1, three}, relu_pool3>();
   agrees<float, ConvDims{3, 8, 13, 9, 1, {}}, leaky_pool23>();
   agrees<float, ConvDims{8, 14, 15, 16, 1, three}, relu_pool7>(Kind::whole, 2);
-  agrees<float, ConvDims{4, 10, 9, 5, 1, {}}, relu_pool9>();  // a window beyond a tile
+  agrees<float, ConvDims{4, 10, 9, 5, 1, {}}, relu_pool9>();  // the window is larger than a tile
   agrees<float, ConvDims{4, 10, 17, 5, 1, {}}, relu_pool9_first>();
   agrees<double, ConvDims{3, 5, 7, 17, 1, three}, relu_first>();
   agrees<double, ConvDims{8, 7, 5, 17, 1, three}, relu_pool2_first>();
@@ -226,10 +232,10 @@ namespace {
 template <ConvDims D>
 void passes_nan_on() {
   auto x = integers<float>(D.c * 6 * 6, 1);
-  x[(1 * 6 + 1) * D.c + 2] = std::numeric_limits<float>::quiet_NaN();  // pixel (1, 1): seen by (0 .. 2, 0 .. 2)
+  x[(1 * 6 + 1) * D.c + 2] = std::numeric_limits<float>::quiet_NaN();  // pixel (1, 1): used by (0 .. 2, 0 .. 2)
   const Op<float> o = op<float, D, relu_pool2>();
   each_way([&](Device& dev) {
-    spoil_scratch(dev, o.room.scratch);
+    spoil_scratch(dev, o.workspace_sizes.scratch);
     Memory<float> x_(x), w(integers<float>(9 * D.c * 9, 2)), packed(o.packed), y(9 * 9);
     Memory<std::uint8_t> places(9 * 9);
     o.forward(dev, 1, x_.data(), w.data(), nullptr, packed.span(), y.data(), places.data());
@@ -239,7 +245,7 @@ void passes_nan_on() {
       for (std::size_t c = 0; c < 9; ++c) {
         const bool seen = p / 3 < 2 && p % 3 < 2;
         CHECK(std::isnan(got[p * 9 + c]) == seen);
-        // The last NaN of the window: the window's last pixel in it.
+        // The argmax is the last NaN of the pooling window.
         if (seen) CHECK(at[p * 9 + c] == (p / 3 == 0) * 2 + (p % 3 == 0));
       }
   });

@@ -1,4 +1,5 @@
-// Winograd's convolution: how far its errors are from those of the direct sum, and that no cut shows in the bits.
+// Winograd's convolution: its errors compared with those of the direct sum; the bits do not depend on how the work is
+// split.
 // SPDX-License-Identifier: MIT
 #include "tenon/cpu/conv2d_winograd.hpp"
 
@@ -7,28 +8,29 @@
 #include "tenon/ref/conv2d.hpp"
 
 using namespace tenon;
+using namespace tenon::kernels;
 using namespace tenon::tests;
 
 namespace {
 
 constexpr Window three{3, 3, 1, 1, 1, 1, 1, 1};
-// Odd rows and columns: the last tiles reach beyond the image.
+// Odd numbers of rows and columns: the last tiles extend beyond the image.
 constexpr ConvDims D{32, 15, 13, 64, 1, three};
 constexpr int in = 32 * 15 * 13, out = 64 * 15 * 13, weights = 64 * 32 * 9;
-constexpr Fuse pooled{Act{Activation::relu}, true, {3, 3, 3, 3}};
+constexpr Epilogue pooled{Activation{Activation::relu}, true, {3, 3, 3, 3}};
 
 static_assert(kernels::conv2d_fits_winograd(D));
 static_assert(!kernels::conv2d_fits_winograd({32, 15, 13, 64, 2, three}));
 static_assert(!kernels::conv2d_fits_winograd({32, 15, 13, 64, 1, {3, 3, 2, 1, 1, 1, 1, 1}}));
 static_assert(!kernels::conv2d_fits_winograd({1, 28, 28, 32, 1, three}));
 
-template <Fuse F, int H, int W>
+template <Epilogue F, int H, int W>
 std::vector<float> forward(Cpu& dev, const std::vector<float>& x, const std::vector<float>& w, int batch) {
   spoil_scratch(dev, kernels::conv2d_scratch<float>(D, F));
   std::vector<float> packed(kernels::conv2d_packed(D)), y(batch * H * W * 64);
-  conv2d_prepare(dev, Conv<D>{}, In<float, 64, 32, 3, 3>(w.data()), Span<float>{packed.data(), packed.size()});
-  conv2d_forward(dev, Conv<D>{}, In<float, Batch, 15, 13, 32>(x.data(), batch),
-                 Span<const float>{packed.data(), packed.size()}, In<float, 64>(), Epilogue<F>{},
+  conv2d_prepare(dev, ConvTag<D>{}, In<float, 64, 32, 3, 3>(w.data()), Span<float>{packed.data(), packed.size()});
+  conv2d_forward(dev, ConvTag<D>{}, In<float, Batch, 15, 13, 32>(x.data(), batch),
+                 Span<const float>{packed.data(), packed.size()}, In<float, 64>(), EpilogueTag<F>{},
                  Out<float, Batch, H, W, 64>(y.data(), batch), Out<std::uint8_t, Batch, H, W, 64>(nullptr, batch));
   return y;
 }
@@ -53,11 +55,11 @@ TEST_CASE("winograd's errors are at most three times those of the direct sum") {
   for (const Isa isa : {Isa::portable, Isa::avx2}) {
     Cpu dev;
     dev.set_isa(isa);
-    const auto got = forward<Fuse{}, 15, 13>(dev, x, w, 1);
-    std::vector<float> g = dy, got_dx(in), got_dw(weights), got_db(64), work(kernels::conv2d_workspace(D, Fuse{}));
-    spoil_scratch(dev, kernels::conv2d_scratch<float>(D, Fuse{}));
-    conv2d_backward(dev, Conv<D>{}, In<float, Batch, 15, 13, 32>(x.data(), 1), In<float, 64, 32, 3, 3>(w.data()),
-                    In<float, Batch, 15, 13, 64>(), In<std::uint8_t, Batch, 15, 13, 64>(), Epilogue<Fuse{}>{},
+    const auto got = forward<Epilogue{}, 15, 13>(dev, x, w, 1);
+    std::vector<float> g = dy, got_dx(in), got_dw(weights), got_db(64), work(kernels::conv2d_workspace(D, Epilogue{}));
+    spoil_scratch(dev, kernels::conv2d_scratch<float>(D, Epilogue{}));
+    conv2d_backward(dev, ConvTag<D>{}, In<float, Batch, 15, 13, 32>(x.data(), 1), In<float, 64, 32, 3, 3>(w.data()),
+                    In<float, Batch, 15, 13, 64>(), In<std::uint8_t, Batch, 15, 13, 64>(), EpilogueTag<Epilogue{}>{},
                     Out<float, Batch, 15, 13, 64>(g.data(), 1), Into<float, Batch, 15, 13, 32>(got_dx.data(), 1),
                     Into<float, 64, 32, 3, 3>(got_dw.data()), Into<float, 64>(got_db.data()),
                     Span<float>{work.data(), work.size()});
@@ -74,14 +76,14 @@ TEST_CASE("winograd's errors are at most three times those of the direct sum") {
 }
 
 TEST_CASE("winograd's results do not depend on the batch, though bands do") {
-  static_assert(kernels::forward_bands(D, Fuse{}, 1).count > kernels::forward_bands(D, Fuse{}, 17).count);
+  static_assert(kernels::forward_bands(D, Epilogue{}, 1).count > kernels::forward_bands(D, Epilogue{}, 17).count);
   static_assert(kernels::forward_bands(D, pooled, 1).count > kernels::forward_bands(D, pooled, 17).count);
   const auto x = numbers<float>(17 * in, 1), w = numbers<float>(weights, 2);
   for_each_cpu([&](Cpu& dev) {
     if (dev.isa() != Isa::avx2) return;
     for (int n = 0; n < 17; n += 8) {
       const std::vector<float> one(x.begin() + n * in, x.begin() + (n + 1) * in);
-      const auto all = forward<Fuse{}, 15, 13>(dev, x, w, 17), alone = forward<Fuse{}, 15, 13>(dev, one, w, 1);
+      const auto all = forward<Epilogue{}, 15, 13>(dev, x, w, 17), alone = forward<Epilogue{}, 15, 13>(dev, one, w, 1);
       CHECK(std::equal(alone.begin(), alone.end(), all.begin() + n * out));
       const auto many = forward<pooled, 5, 4>(dev, x, w, 17), single = forward<pooled, 5, 4>(dev, one, w, 1);
       CHECK(std::equal(single.begin(), single.end(), many.begin() + n * 5 * 4 * 64));

@@ -1,21 +1,22 @@
-// Cross-entropy: loss, gradient and accuracy against the definition, for rows that on Cuda a thread owns, or a warp, in
-// one block and in several; weights, smoothing, huge logits. (On which device: devices.hpp.)
+// Cross-entropy: loss, gradient of the mean and of the sum and accuracy against the definition; class weights, label
+// smoothing, huge logits. The sizes cover rows that on Cuda belong to a thread or to a warp, in one block and in
+// several. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "kernels/on_device.hpp"
-#include "tenon/losses/cross_entropy.hpp"
 #include "tenon/ref/cross_entropy.hpp"
 
 namespace {
 
 template <class T, int C>
-LossSums loss_of(Device& dev, Memory<T>& x, Memory<std::int32_t>& labels, const CrossEntropyOptions<T>& options,
-                 T* dx) {
+LossSums loss_of(Device& dev, Memory<T>& x, Memory<std::int32_t>& labels, const kernels::CrossEntropyOptions& options,
+                 T* dx, Reduction reduction = Reduction::mean) {
   const int batch = static_cast<int>(labels.size());
-  LossSums sums;
-  cross_entropy(dev, In<T, Batch, C>(x.data(), batch), labels.data(), options, Out<T, Batch, C>(dx, batch), &sums);
-  return sums;
+  One<LossSums> sums(dev);
+  cross_entropy(dev, In<T, Batch, C>(x.data(), batch), labels.data(), options, reduction, Out<T, Batch, C>(dx, batch),
+                sums.data());
+  return sums.read();
 }
 
 std::vector<std::int32_t> some_labels(int batch, int classes) {
@@ -29,7 +30,8 @@ void agrees(int batch, double smoothing, bool weighted, double scale, double tol
   INFO("batch " << batch << ", classes " << C << ", smoothing " << smoothing << ", weighted " << weighted
                 << ", logits to " << scale);
   const std::size_t n = static_cast<std::size_t>(batch) * C;
-  const auto x = numbers<T>(n, 1, -scale, scale), weights = numbers<T>(C, 2, 0.25, 2);
+  const auto x = numbers<T>(n, 1, -scale, scale);
+  const auto weights = numbers<float>(C, 2, 0.25, 2);
   const auto labels = some_labels(batch, C);
   std::int64_t right = 0;
   double divisor = 0;
@@ -38,16 +40,18 @@ void agrees(int batch, double smoothing, bool weighted, double scale, double tol
     right += std::max_element(row, row + C) - row == labels[b];
     divisor += weighted ? static_cast<double>(weights[labels[b]]) : 1;
   }
-  CrossEntropyOptions<T> options;
-  options.label_smoothing = static_cast<T>(smoothing);
+  kernels::CrossEntropyOptions options;
+  options.label_smoothing = static_cast<float>(smoothing);
   options.class_weights = weighted ? weights.data() : nullptr;
   std::vector<double> want(n);
-  const double want_loss =
-      kernels::ref::cross_entropy(widen(x).data(), labels.data(), batch, C, static_cast<T>(smoothing),
-                                  weighted ? widen(weights).data() : nullptr, want.data());
+  const double want_loss = kernels::ref::cross_entropy(widen(x).data(), labels.data(), batch, C,
+                                                       static_cast<double>(options.label_smoothing),
+                                                       weighted ? widen(weights).data() : nullptr, want.data());
+  std::vector<double> want_of_sum(want);
+  for (double& d : want_of_sum) d *= divisor;
   SameBitsOn<Device> same, same_loss;
   Ways<Device>::each([&](Device& dev) {
-    Memory<T> from(x), dx(n), in_place(x);
+    Memory<T> from(x), dx(n), dx_of_sum(n), in_place(x);
     Memory<std::int32_t> y(labels);
     const LossSums sums = loss_of<T, C>(dev, from, y, options, dx.data());
     CHECK(std::abs(sums.loss() - want_loss) <= tolerance * (want_loss + 1));
@@ -60,9 +64,13 @@ void agrees(int batch, double smoothing, bool weighted, double scale, double tol
     const LossSums at_evaluation = loss_of<T, C>(dev, from, y, options, nullptr);
     CHECK(at_evaluation.loss_sum == sums.loss_sum);
     CHECK(at_evaluation.correct == sums.correct);
+    const LossSums of_sum = loss_of<T, C>(dev, from, y, options, dx_of_sum.data(), Reduction::sum);
+    CHECK((of_sum.loss_sum == sums.loss_sum && of_sum.weight_sum == sums.weight_sum));
+    CHECK((of_sum.correct == sums.correct && of_sum.count == sums.count));
+    CHECK(difference(dx_of_sum.read(), want_of_sum, tolerance, 2 * tolerance) == "");
     CHECK(loss_of<T, C>(dev, in_place, y, options, in_place.data()).loss_sum == sums.loss_sum);
     CHECK(same(dev, in_place.read()));
-    CHECK((dx.intact() && in_place.intact()));
+    CHECK((dx.intact() && dx_of_sum.intact() && in_place.intact()));
   });
 }
 
@@ -71,7 +79,7 @@ void agrees(double tolerance, std::initializer_list<int> batches) {
   for (const int batch : batches) {
     agrees<T, C>(batch, 0, false, 3, tolerance);
     agrees<T, C>(batch, 0.1, false, 3, tolerance);
-    if (!takes_weights<T, C>()) continue;
+    if (!takes_weights(C)) continue;
     agrees<T, C>(batch, 0, true, 30, tolerance);
     agrees<T, C>(batch, 0.3, true, 3, tolerance);
   }
@@ -86,7 +94,7 @@ TEST_CASE("cross_entropy of few classes agrees with its definition") {
   agrees<float, 8>(2e-6, {1, 2, 17, 128, more});
   agrees<float, 10>(2e-6, {1, 2, 17, 128, 1024, 1025, 2500});
   agrees<float, 17>(2e-6, {1, 2, 17, 65, 128, more});
-  agrees<float, 32>(3e-6, {1, 300});  // a tile of Cuda's and a part of the next
+  agrees<float, 32>(3e-6, {1, 300});  // one tile on Cuda and a part of the next
   agrees<double, 10>(1e-13, {1, 2, 17, 128, 600, 1100, more});
   agrees<double, 17>(1e-13, {1, 2, 17, 128, more});
   agrees<double, 32>(1e-13, {129});
@@ -160,8 +168,8 @@ TEST_CASE("cross_entropy's gradient is that of its loss") {
   Device dev = device<Device>();
   constexpr int B = 3, C = 5;
   const auto x = numbers<double>(B * C, 9, -2, 2);
-  const auto weights = numbers<double>(C, 10, 0.5, 2);
-  const CrossEntropyOptions<double> options{0.2, weights.data()};
+  const auto weights = numbers<float>(C, 10, 0.5, 2);
+  const kernels::CrossEntropyOptions options{0.2f, weights.data()};
   Memory<std::int32_t> y(std::vector<std::int32_t>{4, 0, 2});
   Memory<double> from(x), dx(x.size());
   loss_of<double, C>(dev, from, y, options, dx.data());
@@ -169,4 +177,33 @@ TEST_CASE("cross_entropy's gradient is that of its loss") {
     Memory<double> moved(at);
     return loss_of<double, C>(dev, moved, y, options, nullptr).loss();
   });
+}
+
+TEMPLATE_TEST_CASE_SIG("the gradient of the mean is 0 where the weights of the batch add up to 0", "", ((int C), C), 3,
+                       50) {
+  // Only class 1 has a weight, but no sample has that label.
+  std::vector<float> weights(C, 0);
+  weights[1] = 2;
+  for (const int batch : {1, 5, 1100}) {
+    const std::size_t n = static_cast<std::size_t>(batch) * C;
+    const std::vector<std::int32_t> labels(static_cast<std::size_t>(batch), 2);
+    const auto logits = numbers<float>(n, 1);
+    for (const float smoothing : {0.0f, 0.1f}) {
+      INFO("batch " << batch << ", smoothing " << smoothing);
+      const kernels::CrossEntropyOptions options{smoothing, weights.data()};
+      Ways<Device>::each([&](Device& dev) {
+        Memory<float> x(logits), dx(n);
+        Memory<std::int32_t> y(labels);
+        const LossSums sums = loss_of<float, C>(dev, x, y, options, dx.data());
+        CHECK(sums.weight_sum == 0);
+        CHECK(sums.count == batch);
+        CHECK((sums.loss_sum > 0) == (smoothing > 0));
+        CHECK((dx.read() == std::vector<float>(n, 0)));
+        loss_of<float, C>(dev, x, y, options, dx.data(), Reduction::sum);
+        const auto of_sum = dx.read();
+        CHECK((of_sum == std::vector<float>(n, 0)) == (smoothing == 0));
+        CHECK(std::all_of(of_sum.begin(), of_sum.end(), [](float d) { return std::isfinite(d); }));
+      });
+    }
+  }
 }

@@ -1,5 +1,5 @@
-// Dropout: the mask is a function of key, position and element, to the bit on every device; its rate is right; the
-// gradient has the same mask. (On which device: devices.hpp.)
+// Dropout: the mask is a function of seed, layer, step, position and element, bit for bit on every device; its rate is
+// correct; the gradient uses the same mask. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,9 +8,18 @@
 
 namespace {
 
-const random::Key key{0x123456789abcdefull, random::Use::dropout, 7, 42};
+constexpr std::uint32_t layer = 7;
+const random::Key key{0x123456789abcdefull, random::Use::dropout, layer, 42};
 
-/// What is right to the bit: the mask, and one product.
+/// The state of step k.step at position `first` of the epoch. Members that dropout does not use are not 0.
+StepState state_of(const random::Key& k, std::uint64_t first) {
+  StepState s{0.5, 3, k.seed, first, k.step};
+  s.epoch = 8;
+  s.stopped = 1;
+  return s;
+}
+
+/// The expected bits: the mask and one multiplication.
 template <class T>
 std::vector<T> dropped(const random::Key& k, std::uint64_t first, int sample, const std::vector<T>& x, int num,
                        int den) {
@@ -25,13 +34,14 @@ std::vector<T> dropped(const random::Key& k, std::uint64_t first, int sample, co
 template <int N, class T>
 void drop(Device& dev, const random::Key& k, std::uint64_t first, Memory<T>& x, int num, int den, Memory<T>& y) {
   const int batch = static_cast<int>(x.size() / N);
-  dropout_forward(dev, k, first, In<T, Batch, N>(x.data(), batch), num, den, Out<T, Batch, N>(y.data(), batch));
+  dropout_forward(dev, One<StepState>(dev, state_of(k, first)), k.layer, In<T, Batch, N>(x.data(), batch), num, den,
+                  Out<T, Batch, N>(y.data(), batch));
 }
 template <int N, class T>
 void drop_back(Device& dev, const random::Key& k, std::uint64_t first, Memory<T>& dy, int num, int den, Memory<T>& dx,
                bool add = false) {
   const int batch = static_cast<int>(dy.size() / N);
-  dropout_backward(dev, k, first, In<T, Batch, N>(dy.data(), batch), num, den,
+  dropout_backward(dev, One<StepState>(dev, state_of(k, first)), k.layer, In<T, Batch, N>(dy.data(), batch), num, den,
                    Into<T, Batch, N>(dx.data(), batch, add));
 }
 
@@ -50,7 +60,8 @@ void agrees(int batch, std::uint64_t first, int num, int den, std::size_t offset
     CHECK((dx.read() == want));
     drop_back<N>(dev, key, first, from, num, den, added, true);
     CHECK(difference(added.read(), sum(old, widen(want)), tolerance, tolerance) == "");
-    dropout_backward(dev, key, first, In<T, Batch, N>(from.data(), batch), num, den, Into<T, Batch, N>());
+    dropout_backward(dev, One<StepState>(dev), layer, In<T, Batch, N>(from.data(), batch), num, den,
+                     Into<T, Batch, N>());  // the gradient is omitted
     drop<N>(dev, key, first, in_place, num, den, in_place);
     CHECK((in_place.read() == want));
     CHECK((y.intact() && dx.intact() && added.intact() && in_place.intact()));

@@ -1,4 +1,4 @@
-// tests/kernels/elementwise.hpp on the Cpu; and how reductions are cut and combined.
+// tests/kernels/elementwise.hpp on the Cpu; and how reductions are split and combined.
 // SPDX-License-Identifier: MIT
 #include "tenon/cpu/elementwise.hpp"
 
@@ -19,7 +19,7 @@ TEST_CASE("chunks cover the range once and never exceed 64") {
   for (const std::size_t n : {std::size_t{0}, std::size_t{1}, std::size_t{4096}, std::size_t{262144},
                               std::size_t{262145}, std::size_t{10000019}}) {
     const kernels::Chunks chunks(n);
-    CHECK(chunks.count <= kernels::Chunks::most);
+    CHECK(chunks.count <= kernels::Chunks::max);
     std::size_t at = 0;
     for (int c = 0; c < chunks.count; ++c) {
       CHECK(chunks.begin(c) == at);

@@ -1,8 +1,8 @@
-// What the tests of products and pools share: numbers whose sums are exact, and views of vectors of the exact size.
+// Shared by the tests of products and pools: numbers whose sums are exact, and vectors of the exact size.
 //
-// Sums of products of small whole numbers have no rounding error in float: a kernel agrees with the reference to the
-// bit, whatever its order, or has taken a wrong value somewhere. Zeros and ties abound among them. Vectors are of the
-// exact size, so that the address sanitizer sees a value read or written beyond the end.
+// Sums of products of small integers have no rounding error in float. A kernel must therefore agree with the reference
+// bit for bit, in any order of summation; a difference means a wrong value. Such data contain many zeros and ties.
+// Vectors have the exact size, so that the address sanitizer detects a read or write beyond the end.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace tenon::tests {
 
-/// n whole numbers from low to high.
+/// n integers from low to high.
 template <class T>
 std::vector<T> integers(std::size_t n, std::uint32_t seed, int low = -3, int high = 3) {
   std::vector<T> v = numbers<T>(n, seed, low, high + 1);
@@ -23,22 +23,23 @@ std::vector<T> integers(std::size_t n, std::uint32_t seed, int low = -3, int hig
   return v;
 }
 
-/// Which numbers a case is made of, and how far a sum of k products may be from the truth.
+/// The kind of numbers in a test case: integers (exact sums) or real numbers (rounded sums).
 enum class Kind { whole, real };
 template <class T>
 std::vector<T> values(Kind kind, std::size_t n, std::uint32_t seed) {
   return kind == Kind::whole ? integers<T>(n, seed) : numbers<T>(n, seed);
 }
-/// k roundings, of partial sums that grow as sqrt(k): about 0.1 k epsilon, and the worst of thousands some times that.
+/// The allowed error of a sum of k products. k roundings of partial sums that grow as sqrt(k) give an error of about
+/// 0.1 k epsilon. The worst of thousands is several times that.
 template <class T>
 double allowed(Kind kind, int k) {
   return kind == Kind::whole ? 0 : std::numeric_limits<T>::epsilon() * (k + 8);
 }
 
-/// Reserves scratch, where a device has it, and fills it with NaN: a kernel that takes it for zeros is found out.
+/// Reserves scratch on the Cpu and fills it with NaN, to detect kernels that assume zeros there.
 template <class D>
 void spoil_scratch(D& dev, std::size_t bytes) {
-  if constexpr (D::host_memory) {
+  if constexpr (std::is_same_v<D, Cpu>) {
     dev.reserve_scratch(bytes);
     for (int worker = 0; worker < dev.threads() && bytes; ++worker) std::memset(dev.scratch(worker), 0xff, bytes);
   }

@@ -1,8 +1,8 @@
-// Matrix products against the reference: every remainder of the Cpu's tile, around a tile and a stage of Cuda's, with K
-// cut among blocks and not, in each order of operands that a layer needs. (On which device: devices.hpp.)
-// Who includes this defines, besides Device,
+// Matrix products against the reference: every remainder of the Cpu's tile, sizes around a tile and a stage on Cuda,
+// with K split among blocks and not, in each order of operands that a layer needs. Runs on any device (devices.hpp).
+// The including file defines Device and
 //   multiply<A, KA, KB>(dev, call)   C = A(a b + bias), or C += a b
-//   each_math(f)                     f(own) for every kind of numbers that the device multiplies floats in; own: fp32
+//   each_math(f)                     calls f(own) for every precision in which the device multiplies floats; own: fp32
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,7 +16,8 @@ struct Size {
   int m, n, k;
 };
 
-/// Where operands lie, in rows so many values apart: A (m, k) if it is "by k", else (k, m); B (n, k), else (k, n).
+/// The operands. Rows are a_ld, b_ld and c_ld values apart. A is (m, k) if it is "by k", else (k, m). B is (n, k) if it
+/// is "by k", else (k, n).
 template <class T>
 struct Call {
   Size s;
@@ -26,17 +27,17 @@ struct Call {
   int b_ld;
   T* c;
   int c_ld;
-  const T* bias;  // or null
-  bool add;       // to C
+  const T* bias;    // may be null
+  bool accumulate;  // add to C
 };
-template <Act A, bool KA, bool KB, class T>
+template <Activation A, bool KA, bool KB, class T>
 void multiply(Device& dev, const Call<T>& call);
 template <class F>
 void each_math(F&& f);
 
-constexpr Act none{}, relu{Activation::relu}, tanh_{Activation::tanh};
+constexpr Activation none{}, relu{Activation::relu}, tanh_{Activation::tanh};
 
-/// (rows, cols), or its transpose, in rows with `gap` values between them, which are no numbers.
+/// The matrix v (rows, cols) or its transpose, with `gap` NaNs between its rows.
 template <class T>
 std::vector<T> laid_out(const std::vector<T>& v, int rows, int cols, bool as_it_is, int gap) {
   const int lines = as_it_is ? rows : cols, length = as_it_is ? cols : rows, ld = length + gap;
@@ -47,7 +48,7 @@ std::vector<T> laid_out(const std::vector<T>& v, int rows, int cols, bool as_it_
   return to;
 }
 
-/// Factors a (m, k) and b (k, n), a bias, and what is in C, with `gap` values between its rows.
+/// Factors a (m, k) and b (k, n), a bias, and the old contents of C, with `gap` values between the rows of C.
 template <class T>
 struct Factors {
   Size s;
@@ -65,8 +66,8 @@ struct Factors {
     return values<T>(kind, static_cast<std::size_t>(n), seed);
   }
 
-  /// What C must be; what lies between the rows is as it was.
-  std::vector<double> want(Act act, bool with_bias, bool add) const {
+  /// The expected C. The values between its rows are unchanged.
+  std::vector<double> want(Activation act, bool with_bias, bool add) const {
     std::vector<double> product(static_cast<std::size_t>(s.m * s.n)), w = widen(old);
     kernels::ref::gemm(widen(a).data(), widen(b).data(), with_bias ? widen(bias).data() : nullptr, s.m, s.n, s.k,
                        product.data());
@@ -79,7 +80,7 @@ struct Factors {
   }
 };
 
-/// The same on the device, the first value of each operand `offset` values off its alignment.
+/// The same on the device. The first value of a and of b is `offset` values off its alignment.
 template <class T, bool KA, bool KB>
 struct Operands {
   Size s;
@@ -108,7 +109,7 @@ struct Operands {
             add};
   }
   /// C after a call.
-  template <Act A>
+  template <Activation A>
   std::vector<T> result(Device& dev, bool with_bias, bool add) {
     c.write(old);
     multiply<A, KA, KB>(dev, call(with_bias, add));
@@ -120,16 +121,17 @@ struct Operands {
 /// Orders of operands: y = x w^T, dx = dz w, dw = dz^T x.
 enum Orders : unsigned { forward = 1, by_x = 2, by_w = 4, all = 7 };
 
-/// How a case is run: in every way or in one, and on the Cpu with so many bytes of scratch.
+/// How a case is run: in every way or in one, in which orders, with which offset, on the Cpu with how much scratch
+/// (bytes).
 struct How {
-  bool every_way = Device::host_memory;
+  bool every_way = std::is_same_v<Device, Cpu>;
   unsigned orders = all;
   std::size_t offset = 0, scratch = 0;
 };
 constexpr How every{.every_way = true};
 
-/// One product in its orders, of which the forward one, both by k, has the activation A.
-template <Act A, class T>
+/// One product in several orders of operands. Only the forward order (both operands "by k") has the activation A.
+template <Activation A, class T>
 struct Check {
   Factors<T> f;
   double off;
@@ -144,22 +146,23 @@ struct Check {
         active(f.want(A, true, false)),
         added(f.want(none, false, true)) {}
 
-  /// With a bias, to be added to, and neither; the bits depend on no order of operands. Cuda's ways differ in the order
-  /// of threads alone, which one product shows; what is neither is in linear's tests, without bias, and in gemm_pair's.
+  /// Checks products with a bias, with accumulation, and with neither. The bits do not depend on the order of operands.
+  /// Cuda's ways differ only in the order of threads, so one order of operands is enough for accumulation there. On
+  /// Cuda the tests of linear (without bias) and of gemm_pair cover products with neither.
   template <bool KA, bool KB>
   void in_order(Device& dev, std::size_t offset, bool first) {
     INFO("by k " << KA << KB);
     Operands<T, KA, KB> o(f, offset);
-    constexpr Act act = KA && KB ? A : none;
+    constexpr Activation act = KA && KB ? A : none;
     const auto with_bias = o.template result<act>(dev, true, false);
     CHECK(difference(with_bias, KA && KB ? active : biased, 0, off) == "");
     CHECK((KA && KB ? same_active : same_biased)(dev, with_bias));
-    if (Device::host_memory || first) {
+    if (std::is_same_v<Device, Cpu> || first) {
       const auto more = o.template result<none>(dev, false, true);
       CHECK(difference(more, added, 0, off) == "");
       CHECK(same_added(dev, more));
     }
-    if (Device::host_memory) {
+    if (std::is_same_v<Device, Cpu>) {
       const auto alone = o.template result<none>(dev, false, false);
       CHECK(difference(alone, product, 0, off) == "");
       CHECK(same_product(dev, alone));
@@ -168,7 +171,7 @@ struct Check {
   }
 };
 
-template <class T, Act A = relu>
+template <class T, Activation A = relu>
 void agrees(Kind kind, Size s, int gap = 0, How how = {}) {
   INFO("M " << s.m << " N " << s.n << " K " << s.k << ", gap " << gap << ", offset " << how.offset << ", scratch "
             << how.scratch);
@@ -210,10 +213,10 @@ TEST_CASE("gemm is exact for every size around a tile and a stage of Cuda's, wit
   each_math([](bool) {
     for (const Size s : {Size{1, 1, 1}, {3, 5, 7}, {31, 33, 32}, {32, 32, 33}, {33, 31, 64}, {17, 65, 95}})
       agrees<float>(Kind::whole, s);
-    agrees<float>(Kind::whole, {32, 36, 100}, 0, every);  // 16 bytes at once
+    agrees<float>(Kind::whole, {32, 36, 100}, 0, every);  // loads of 16 bytes
     agrees<float>(Kind::whole, {40, 36, 44}, 4);
     agrees<float>(Kind::whole, {33, 36, 40}, 4, {.offset = 1});
-    agrees<float>(Kind::whole, {30, 34, 30}, 2);  // the last 16 bytes reach into the gap
+    agrees<float>(Kind::whole, {30, 34, 30}, 2);  // the last 16 bytes extend into the gap
     agrees<float>(Kind::whole, {5, 36, 30}, 3);
     agrees<float>(Kind::whole, {3, 5, 1}, 4);
   });
@@ -234,11 +237,11 @@ TEST_CASE("gemm is exact for Cuda's large tiles") {
     agrees<float>(Kind::whole, {64 * 7 + 4, 64 * 7 + 1, 40}, 0, {.orders = by_w});
     agrees<float>(Kind::whole, {5, 64 * 63 + 1, 45}, 0, {.every_way = own, .orders = by_x});
   });
-  agrees<float>(Kind::whole, {20, 64 * 63 + 1, 515}, 0, {.orders = forward});  // and cut
+  agrees<float>(Kind::whole, {20, 64 * 63 + 1, 515}, 0, {.orders = forward});  // K is also split
 }
 
 TEST_CASE("gemm in double") {
-  each_math([](bool) {  // which says nothing about double
+  each_math([](bool) {  // the precision of float products must not affect double
     for (const Size s : {Size{1, 1, 1}, {3, 5, 7}, {33, 34, 38}}) agrees<double>(Kind::whole, s);
     agrees<double>(Kind::whole, {34, 36, 38}, 2, every);
     agrees<double>(Kind::whole, {34, 36, 38}, 2, {.offset = 1});

@@ -1,5 +1,5 @@
-// GlobalAvgPool: means and gradient against the reference, for few and many channels and pixels. (On which device:
-// devices.hpp.)
+// GlobalAvgPool: means and gradient against the reference, for few and many channels and pixels. Runs on any
+// device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,7 +11,7 @@ namespace {
 template <class T, int H, int W, int C>
 void agrees(int batch, std::size_t offset = 0) {
   INFO("batch " << batch << ", " << H << " x " << W << " x " << C << ", offset " << offset);
-  // Of whole numbers over a power of two pixels everything is exact.
+  // Means of integers over a power of two of pixels are exact.
   constexpr Kind kind = (H * W & (H * W - 1)) == 0 ? Kind::whole : Kind::real;
   constexpr std::size_t sample = std::size_t{H} * W * C;
   const std::size_t n = static_cast<std::size_t>(batch), n_in = n * sample, n_out = n * C;
@@ -57,7 +57,7 @@ TEST_CASE("global_avg_pool agrees with the reference", "[smoke]") {
 
 TEST_CASE("global_avg_pool agrees with the reference for few and many channels, tall and wide images") {
   agrees<float, 8, 8, 64>();
-  agrees<float, 4, 4, 36>();  // on Cuda a block's channels and one piece more
+  agrees<float, 4, 4, 36>();  // on Cuda the channels of one block and one more piece
   agrees<float, 8, 8, 4>();
   agrees<float, 28, 28, 1>();
   agrees<float, 16, 17, 3>();

@@ -4,7 +4,7 @@
 
 using Device = tenon::Cpu;
 
-// What backward works in besides: so many values.
+// Number of values in the workspace of backward.
 static std::size_t workspace(int n) { return tenon::kernels::layer_norm_workspace(n); }
 
 #include "kernels/layer_norm.hpp"

@@ -1,5 +1,5 @@
-// LayerNorm: output and gradients against the reference, for short rows, longer ones, and those that are not aligned.
-// (On which device: devices.hpp.)
+// LayerNorm: output and gradients against the reference, for short rows, long rows and unaligned rows. Runs on any
+// device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace {
 
-/// A batch's arrays on the device, and the two calls.
+/// The arrays of a batch on the device, and the two calls.
 template <class T, int R, int N>
 struct Case {
   Device* dev;
@@ -77,7 +77,7 @@ void agrees(int batch, double tolerance, std::size_t offset = 0, double centre =
     CHECK(difference(got_dgamma, dgamma, tolerance, sums) == "");
     CHECK(difference(got_dbeta, dbeta, tolerance, sums) == "");
 
-    // dx may be dy; gradients may add or be unwanted; at inference nothing is kept.
+    // dx may be dy. Gradients may be accumulated or omitted. Inference saves no statistics.
     Memory<T> in_place(dy, offset), added(old, offset);
     the.backward(in_place.data(), the.into(in_place), Into<T, N>(), Into<T, N>(the.dbeta.data(), 1, true));
     CHECK((in_place.read() == got_dx));
@@ -90,7 +90,7 @@ void agrees(int batch, double tolerance, std::size_t offset = 0, double centre =
     CHECK((the.y.read() == got));
     CHECK((the.intact() && in_place.intact() && added.intact()));
 
-    // Without gamma and beta it is that of 1 and 0.
+    // Without gamma and beta the results are those of gamma = 1 and beta = 0.
     Case<T, R, N> plain(dev, batch, offset, x, dy, std::vector<T>(N, 1), std::vector<T>(N, 0));
     plain.forward();
     plain.backward(plain.dy.data(), plain.into(plain.dx), Into<T, N>(), Into<T, N>());
@@ -104,7 +104,8 @@ void agrees(int batch, double tolerance, std::size_t offset = 0, double centre =
 }  // namespace
 
 TEST_CASE("layer_norm agrees with the reference for rows of up to 1024") {
-  // On Cuda a warp holds them; in backward a block those of more than 512 floats, and of more than 4096 they are read again.
+  // On Cuda a warp holds a row. In backward a block holds a row of more than 512 floats, and a row of more than 4096 is
+  // read again.
   agrees<float, 1, 1>(3, 1e-5);
   agrees<float, 1, 7>(1, 1e-5);
   agrees<float, 1, 8>(65, 1e-5);
@@ -144,7 +145,7 @@ TEST_CASE("layer_norm of longer rows, and of those that are not aligned, agrees 
 }
 
 TEST_CASE("layer_norm keeps its digits when the mean is a thousand deviations") {
-  // The inputs themselves hold the deviation to 1e-4 only; the sum of squares alone would lose it all.
+  // The inputs represent the deviation only to 1e-4. A plain sum of squares would lose all its digits.
   agrees<float, 1, 100>(9, 2e-4, 0, 1000);
   agrees<float, 1, 2000>(2, 2e-4, 0, 1000);
   agrees<float, 1, 100>(3, 2e-4, 1, 1000);

@@ -8,7 +8,7 @@ using Device = tenon::Cpu;
 namespace {
 
 template <class T>
-constexpr Room room(int in, int out) {
+constexpr WorkspaceSizes workspace_sizes(int in, int out) {
   return {kernels::linear_packed(in, out), kernels::linear_workspace(in, out), kernels::linear_scratch<T>(in, out)};
 }
 

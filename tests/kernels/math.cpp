@@ -1,4 +1,4 @@
-// The vector exp, log, tanh, erf and sigmoid: every 2503rd float against double, in every lane.
+// The vector exp, log, tanh, erf and sigmoid: every 2503rd float compared with double, in every lane.
 // SPDX-License-Identifier: MIT
 #include "tenon/cpu/math.hpp"
 
@@ -47,10 +47,10 @@ struct Sigmoid {
   static double want(double x) { return 1 / (1 + std::exp(-x)); }
 };
 
-/// Empty if F is within `bound` at every `stride`-th bit pattern: all signs, exponents, NaN and denormals.
+/// Tests every `stride`-th bit pattern: all signs and exponents, NaN and denormals. Empty if F is within `bound` ulp.
 template <class F>
 std::string worst(double bound, std::uint64_t stride) {
-  double most = 0;
+  double max = 0;
   float at = 0;
   for (std::uint64_t first = 0; first < (std::uint64_t{1} << 32);) {
     float x[8], y[8];
@@ -61,14 +61,14 @@ std::string worst(double bound, std::uint64_t stride) {
     }
     F::of(x, y);
     for (int i = 0; i < 8; ++i)
-      if (const double u = ulps(y[i], F::want(x[i])); !(u <= most)) {
-        most = u;
+      if (const double u = ulps(y[i], F::want(x[i])); !(u <= max)) {
+        max = u;
         at = x[i];
       }
   }
-  if (most <= bound) return "";
+  if (max <= bound) return "";
   char text[96];
-  std::snprintf(text, sizeof text, "%.3f ulp at %.9g", most, static_cast<double>(at));
+  std::snprintf(text, sizeof text, "%.3f ulp at %.9g", max, static_cast<double>(at));
   return text;
 }
 

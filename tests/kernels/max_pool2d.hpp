@@ -1,5 +1,5 @@
-// MaxPool2d: maxima, their places and the gradient against the reference, exactly; ties, NaN, padding, alignment. (On
-// which device: devices.hpp.)
+// MaxPool2d: maxima, argmax and gradient are exactly those of the reference; ties, NaN, padding, alignment. Runs on any
+// device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace {
 
-/// Offsets move x, y and dx, and the places, off their alignment.
+/// `offset` moves x, y and dx off their alignment, `places_offset` the argmax.
 template <class T, PoolDims D>
 void agrees(int batch, std::size_t offset = 0, std::size_t places_offset = 0) {
   INFO(D.h << " x " << D.w << " x " << D.c << ", window " << D.window.kh << " x " << D.window.kw << ", stride "
@@ -38,19 +38,19 @@ void agrees(int batch, std::size_t offset = 0, std::size_t places_offset = 0) {
     Memory<T> x_(x, offset), y(n_out, T(-77), offset), again(n_out), dy_(dy), dx(n_in, T(-77), offset), more(old);
     Memory<std::uint8_t> places(n_out, 77, places_offset);
     const In<T, Batch, D.h, D.w, D.c> from(x_.data(), batch);
-    max_pool2d_forward(dev, Pool<D>{}, from, Y(y.data(), batch), Places(places.data(), batch));
+    max_pool2d_forward(dev, PoolTag<D>{}, from, Y(y.data(), batch), Places(places.data(), batch));
     CHECK(difference(y.read(), want, 0) == "");
     CHECK(places.read() == want_places);
-    max_pool2d_forward(dev, Pool<D>{}, from, Y(again.data(), batch), Places());
+    max_pool2d_forward(dev, PoolTag<D>{}, from, Y(again.data(), batch), Places());
     CHECK(difference(again.read(), want, 0) == "");
 
     const In<std::uint8_t, Batch, D.oh(), D.ow(), D.c> at(places.data(), batch);
     const In<T, Batch, D.oh(), D.ow(), D.c> down(dy_.data(), batch);
-    max_pool2d_backward(dev, Pool<D>{}, at, down, Dx(dx.data(), batch));
+    max_pool2d_backward(dev, PoolTag<D>{}, at, down, Dx(dx.data(), batch));
     CHECK(difference(dx.read(), want_dx, 0) == "");
-    max_pool2d_backward(dev, Pool<D>{}, at, down, Dx(more.data(), batch, true));
+    max_pool2d_backward(dev, PoolTag<D>{}, at, down, Dx(more.data(), batch, true));
     CHECK(difference(more.read(), sum(old, want_dx), 0) == "");
-    max_pool2d_backward(dev, Pool<D>{}, at, down, Dx());
+    max_pool2d_backward(dev, PoolTag<D>{}, at, down, Dx());
     CHECK((y.intact() && again.intact() && places.intact() && dx.intact() && more.intact()));
   });
 }

@@ -1,10 +1,11 @@
-// What the kernel tests share: reproducible numbers, every device to run on, comparison with the reference.
+// Shared by the kernel tests: reproducible numbers, all variants of the Cpu, comparison with the reference.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -31,7 +32,12 @@ std::vector<double> widen(const std::vector<T>& v) {
   return {v.begin(), v.end()};
 }
 
-/// Memory of exactly n values with a guard behind it; intact() says that nobody wrote beyond the end.
+template <class T>
+bool is_plus_zero(T x) {
+  return x == 0 && !std::signbit(x);
+}
+
+/// Memory of exactly n values with a guard behind them. intact() tells whether the guard is unchanged.
 template <class T>
 class Guarded {
  public:
@@ -57,11 +63,11 @@ class Guarded {
   std::vector<T> v_;
 };
 
-/// f(device) for every instruction set of this machine with 1, 2 and 3 threads.
+/// Calls f(device) for every instruction set of this machine, with 1, 2 and 3 threads.
 template <class F>
 void for_each_cpu(F&& f) {
   for (const int threads : {1, 2, 3}) {
-    Cpu dev = cpu_with_threads(threads);
+    Cpu dev(threads);
     for (const Isa isa : {Isa::portable, Isa::avx2}) {
       if (isa == Isa::avx2 && detect_isa() != Isa::avx2) continue;
       dev.set_isa(isa);
@@ -71,7 +77,7 @@ void for_each_cpu(F&& f) {
   }
 }
 
-/// Collects results of one instruction set and says whether all have the same bits.
+/// Tells whether all results of the same instruction set have the same bits.
 class SameBits {
  public:
   template <class V>
@@ -85,7 +91,7 @@ class SameBits {
   std::map<Isa, std::string> first_;
 };
 
-/// Empty if |got - want| <= relative * |want| + absolute everywhere, else the worst place in words.
+/// Empty if |got - want| <= relative * |want| + absolute everywhere, otherwise a message about the worst element.
 template <class V>
 std::string difference(const V& got, const std::vector<double>& want, double relative, double absolute = 0) {
   if (got.size() != want.size()) return "sizes " + std::to_string(got.size()) + " and " + std::to_string(want.size());
@@ -95,7 +101,7 @@ std::string difference(const V& got, const std::vector<double>& want, double rel
     const double g = static_cast<double>(got[i]), off = std::abs(g - want[i]);
     const double excess = off - (relative * std::abs(want[i]) + absolute);
     if (std::isnan(excess) || excess > worst) {
-      if (g == want[i] || (std::isnan(g) && std::isnan(want[i]))) continue;  // equal infinities, too
+      if (g == want[i] || (std::isnan(g) && std::isnan(want[i]))) continue;  // equal infinities pass too
       worst = std::isnan(excess) ? INFINITY : excess;
       char text[160];
       std::snprintf(text, sizeof text, "at %zu: got %.9g, want %.9g, off by %.3g, allowed %.3g", i, g, want[i], off,

@@ -1,5 +1,5 @@
-// Channels-last and channels-first: every value moves to its place, and adds there if asked. (On which device:
-// devices.hpp.)
+// Permutation between channels-last and channels-first: every value is moved to its place, or accumulated there. Runs
+// on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -34,7 +34,7 @@ void moves(int batch, std::size_t offset = 0) {
     CHECK((more.read() == added));
     to_channels_last(dev, from_first, Last(more_back.data(), batch, true));
     CHECK((more_back.read() == back));
-    for (const bool add : {false, true}) {  // nobody asks
+    for (const bool add : {false, true}) {  // the result is omitted
       to_channels_first(dev, from, First(nullptr, batch, add));
       to_channels_last(dev, from_first, Last(nullptr, batch, add));
     }

@@ -1,5 +1,5 @@
-// Reductions over flat memory: exact enough, the same bits in every way and aligned or not, not to be fooled by NaN.
-// (On which device: devices.hpp.)
+// Reductions over flat memory: accurate, the same bits in every way, aligned or not; NaN and infinity are detected.
+// Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace {
 
-// nvcc would want a flag for lambdas.
+// Not lambdas: nvcc would need a flag for them.
 template <class T>
 struct Value {
   const T* x;
@@ -30,7 +30,7 @@ Span<const T> span(Memory<T>& x) {
 
 TEMPLATE_TEST_CASE("sum_of_squares agrees with the reference", "", float, double) {
   using T = TestType;
-  // A chunk is of 16384 elements on the Cpu, of 2048 on Cuda, where a block combines 256 of them at a time.
+  // A chunk has 16384 elements on the Cpu and at least 2048 on Cuda, where a block has 256 threads.
   for (const std::size_t n :
        {0,  1,    3,    4,    5,    7,    8,    9,    15,    16,    17,    31,
         33, 1000, 1023, 1025, 2047, 2048, 2049, 4100, 16384, 16385, 20001, many<Device>(400000, 20002)}) {
@@ -50,7 +50,7 @@ TEMPLATE_TEST_CASE("sum_of_squares agrees with the reference", "", float, double
 }
 
 TEST_CASE("sum_of_squares of more than the most chunks") {
-  constexpr std::size_t n = 2048 * 1024 + 2049;  // on Cuda chunks of 4096, the last one of 1
+  constexpr std::size_t n = 2048 * 1024 + 2049;  // on Cuda chunks of 4096 elements, the last one of 1
   std::vector<float> x(n, 1);
   x[0] = x[n - 1] = 3, x[4095] = 5, x[4096] = 7;
   Memory<float> x_(x);
@@ -71,7 +71,7 @@ TEMPLATE_TEST_CASE("all_finite finds one bad value anywhere", "", float, double)
   for (const std::size_t n : {0, 1, 7, 8, 9, 33, 2049, 5000, 20000})
     for (const std::size_t offset : {0u, 1u}) {
       INFO("n " << n << ", offset " << offset);
-      // Behind the end and before the beginning stands what is not to be read.
+      // NaN before the beginning and behind the end must not be read.
       std::vector<T> x(offset + n + 8, T(NAN));
       std::fill_n(&x[offset], n, big);
       if (n) x[offset + n / 2] = tiny;
@@ -121,7 +121,7 @@ TEST_CASE("sum_into writes, adds, or does nothing") {
       sum_into(dev, n, f, Into<float, 1>(to.data()));
       CHECK(to.read()[0] == want);
       for (const bool add : {false, true})
-        sum_into(dev, n, Product<float>{nullptr, nullptr}, Into<float, 1>(nullptr, 1, add));  // is not called
+        sum_into(dev, n, Product<float>{nullptr, nullptr}, Into<float, 1>(nullptr, 1, add));  // f is not called
       CHECK((to.read()[0] == want && to.intact()));
     });
   }

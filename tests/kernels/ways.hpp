@@ -1,5 +1,5 @@
-// What the tests of kernels that are written once for all devices (devices.hpp) ask of one: memory with guards, and every
-// way in which it may run a kernel.
+// Helpers for kernel tests that are written once for all devices (devices.hpp): memory with guards, and every way in
+// which a device may run a kernel.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -12,8 +12,8 @@
 
 namespace tenon::tests {
 
-/// n values of the Cpu's memory; intact() says that nobody wrote beyond the ends. Offset moves the first value off its
-/// alignment by so many values.
+/// n values in host memory with guards around them. intact() tells whether the guards are unchanged. `offset` moves the
+/// first value off its alignment by that many values.
 template <class T>
 class OnCpu {
  public:
@@ -36,7 +36,7 @@ class OnCpu {
 
  private:
 #if defined(__SANITIZE_ADDRESS__)
-  static constexpr std::size_t guard = 0;  // the exact size, so that reading beyond the end is seen as well
+  static constexpr std::size_t guard = 0;  // the exact size, so that the sanitizer detects reads beyond the end
 #else
   static constexpr std::size_t guard = 16;
 #endif
@@ -45,7 +45,7 @@ class OnCpu {
   std::vector<T> all_;
 };
 
-/// Whether `gradient` is that of f at x, by central differences.
+/// Checks `gradient` against the central differences of f at x.
 template <class F>
 void check_gradient(const std::vector<double>& gradient, std::vector<double> x, double bound, F&& f) {
   const double h = 1e-5;
@@ -61,7 +61,7 @@ void check_gradient(const std::vector<double>& gradient, std::vector<double> x, 
   }
 }
 
-/// All values one after another.
+/// The three vectors concatenated.
 template <class T>
 std::vector<T> joined(std::vector<T> all, const std::vector<T>& more, const std::vector<T>& still_more) {
   all.insert(all.end(), more.begin(), more.end());
@@ -75,7 +75,7 @@ std::vector<T> doubled(std::vector<T> v) {
   return v;
 }
 
-/// each(f) is f(device) in every way, and `bits(device)` tells ways apart that need not give the same bits.
+/// each(f) calls f(device) in every way. Only ways with the same bits(device) must give the same bits.
 template <class D>
 struct Ways;
 template <>
@@ -89,7 +89,7 @@ struct Ways<Cpu> {
   static int bits(const Cpu& dev) { return static_cast<int>(dev.isa()); }
 };
 
-/// Collects results and says whether all that must have the same bits have them.
+/// Tells whether all results that must have the same bits have them.
 template <class D>
 class SameBitsOn {
  public:

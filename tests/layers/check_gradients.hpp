@@ -1,4 +1,4 @@
-// What the files of gradients share: one network's gradients against central differences, on the test's Device.
+// Shared by the tests of gradients: checks the gradients of a network against central differences, on `Device`.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,7 +14,7 @@ namespace {
 
 template <class Net>
 void check(double bound = 1e-6, GradientCheckOptions options = {}) {
-  options.most = many<Device>(400, 16);
+  options.max = many<Device>(400, 16);
   const GradientCheck c = check_gradients<Net>(options, device<Device>());
   INFO(describe<Net>());
   INFO(c.where << ": computed " << c.computed << ", expected " << c.expected << ", error " << c.worst);

@@ -1,6 +1,6 @@
-// Every layer's gradients against central differences in double precision, alone and in the company that the plan
-// treats specially: fused, aliased, read twice, added up. Convolutions have a file of their own. (On which device:
-// devices.hpp.)
+// Gradients of every layer against central differences in double precision, alone and in the combinations that the plan
+// treats specially: fused, aliased, read twice, accumulated. Convolutions are in gradients_conv2d.hpp. Runs on any
+// device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -64,7 +64,7 @@ TEST_CASE("gradients: Residual, nested, empty, projected, and read twice") {
   check<Sequential<Input<7>, Linear<6>, Residual<Body<Tanh, Linear<9>>, Skip<Linear<9>>>, ReLU, Linear<2>>>();
 }
 
-// A check that cannot fail proves nothing.
+// The check itself must fail for wrong gradients.
 namespace {
 
 template <class T>
@@ -74,7 +74,7 @@ struct Times {
   TENON_HD T operator()(std::size_t i) const { return factor * v[i]; }
 };
 
-struct Wrong {  // 1 % off
+struct Wrong {  // the gradient is wrong by 1 %
   static constexpr const char* name = "Wrong";
   static constexpr LayerSpec infer(Dims in) { return LayerSpec::to(in); }
   static void forward(auto& dev, const auto& at) { elementwise(dev, at.y, Times<double>{3, at.x.data}); }

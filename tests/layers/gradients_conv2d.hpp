@@ -1,5 +1,5 @@
-// The gradients of convolutions against central differences in double precision, alone and with what joins them.
-// (On which device: devices.hpp.)
+// Gradients of convolutions against central differences in double precision, alone and with fused layers. Runs on any
+// device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 

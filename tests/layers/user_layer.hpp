@@ -1,5 +1,4 @@
-// A layer of one's own: what docs/adding-a-layer.md shows, compiled, trained and gradient-checked. (On which device:
-// devices.hpp.)
+// Compiles, trains and checks the user's layer of docs/adding-a-layer.md. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,7 +8,7 @@
 // [doc:swish]
 #include <tenon/tenon.hpp>
 
-// Swish: y = x sigmoid(beta x), with one learnt beta (Ramachandran, Zoph, Le, 2017).
+// Swish: y = x sigmoid(beta x), with one trained beta (Ramachandran, Zoph, Le, 2017).
 struct Swish {
   static constexpr const char* name = "Swish";
 
@@ -17,7 +16,8 @@ struct Swish {
     return tenon::LayerSpec::to(in).param("beta", tenon::dims(1), tenon::constant(1)).backward_reads_input();
   }
 
-  // y of one element; dx of one, or its part of dbeta. Structs and not lambdas, so that nvcc makes kernels of them as well.
+  // One element of y; and one element of dx or its contribution to dbeta. They are structs, because nvcc makes kernels of
+  // structs but not of lambdas.
   template <class T>
   struct Y {
     const T *x, *beta;
@@ -27,8 +27,8 @@ struct Swish {
   struct Slope {
     const T *x, *dy, *beta;
     TENON_HD T operator()(std::size_t i) const {
-      const T s = tenon::math::sigmoid(*beta * x[i]), slope = x[i] * s * (1 - s);
-      return dy[i] * (by_beta ? x[i] * slope : s + *beta * slope);
+      const T s = tenon::math::sigmoid(*beta * x[i]), derivative = x[i] * s * (1 - s);
+      return dy[i] * (by_beta ? x[i] * derivative : s + *beta * derivative);
     }
   };
 

@@ -1,10 +1,10 @@
-// What both a C++ compiler and nvcc see of tenon must be laid out alike. TENON_UNIT is one (with main) or two.
+// Types of tenon must have the same layout with a C++ compiler and with nvcc. TENON_UNIT is one (with main) or two.
 // SPDX-License-Identifier: MIT
 #include <tenon/tenon.hpp>
 #include <tenon/train/session.hpp>
 #ifdef __CUDACC__
 #include <tenon/cuda.cuh>
-#include <tenon/train/session_of.hpp>
+#include <tenon/train/session_impl.hpp>
 #endif
 
 #include <cstdio>
@@ -52,8 +52,8 @@ std::vector<Layout> NAME(TENON_UNIT)() {
       OF(CudaMath),
       OF(kernels::CudaBuffer<float>),
       OF(kernels::CudaRecorder),
-      OF(kernels::CudaControl),
-      OF(kernels::CudaCursor),
+      OF(kernels::EpochState),
+      OF(StepState),
       OF(Buffer<float>),
       OF(Tensor<float, Batch, 8, 8>),
       OF(Tensor<double, 3>),
@@ -69,14 +69,14 @@ std::vector<Layout> NAME(TENON_UNIT)() {
       OF(CrossEntropy),
       OF(MeanSquaredError<float>),
       OF(BinaryCrossEntropy<float>),
-      OF(CrossEntropyOptions<float>),
+      OF(kernels::CrossEntropyOptions),
       OF(ImageOptions),
       OF(ImageData),
       OF(ImageSet),
-      OF(Images),
-      OF(Order),
-      OF(Augmentation),
-      OF(Normalisation<float>),
+      OF(kernels::Images),
+      OF(kernels::Order),
+      OF(kernels::Augmentation),
+      OF(kernels::Normalisation<float>),
       OF(Samples<float, std::int32_t>),
       OF(Seed),
       OF(random::Key),
@@ -85,9 +85,9 @@ std::vector<Layout> NAME(TENON_UNIT)() {
       OF(SafeTensors),
       OF(TensorInfo),
       OF(Dims),
-      OF(plan::Tensor),
-      OF(plan::Row),
-      OF(plan::Context<Cuda, float>),
+      OF(plan::NamedTensor),
+      OF(plan::StepOffsets),
+      OF(plan::ModelContext<Cuda, float>),
   };
 }
 

@@ -1,5 +1,5 @@
-// Both units are asked, and must agree: to the bit where their flags are the same, else closely, because a compiler that
-// is told of FMA instructions may round once where another rounds twice. `main same` or `main close`.
+// Calls both units, whose results must agree: bit for bit if their flags are the same (`main same`), otherwise closely
+// (`main close`), because a compiler that may use FMA instructions can round once where another rounds twice.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 #include <cstdio>

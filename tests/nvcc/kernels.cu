@@ -1,5 +1,5 @@
-// Every kernel, also those that no program uses: compiled, for each architecture, and not run. What it instantiates in
-// float is what a user may ask for; in double, what the gradients of every layer are checked in.
+// Every kernel, also those that no program uses, compiled for each architecture and not run. The instances in float are
+// those that a user may need; the instances in double are those of the gradient checks of every layer.
 // SPDX-License-Identifier: MIT
 #include <tenon/cuda.cuh>
 #include <tenon/optimizers/any_optimizer.hpp>

@@ -1,16 +1,18 @@
-// The memory plan: no two values that live at the same time share memory, and gradients are written before they are
-// added to. Checked by following the schedule independently of the planner.
+// The memory plan: no two values that are live at the same time share memory, and gradients are written before they are
+// accumulated. The checks follow the schedule independently of the planner.
 #include <map>
 #include <string>
 #include <vector>
 
-#include "../../examples/models.hpp"
+#include "../../examples/programs/models.hpp"
 #include "catch.hpp"
+#include "tenon/core/cuda.hpp"
 #include "tenon/plan/describe.hpp"
 
 using namespace tenon;
+using namespace tenon::kernels;
 using plan::Mode;
-using plan::nowhere;
+using plan::no_offset;
 
 namespace {
 
@@ -19,7 +21,7 @@ struct Piece {
   long long begin, size;
 };
 
-// Claims memory while something is alive in it; anything else that is claimed meanwhile must not overlap.
+// The memory of all live values. Values that are live at the same time must not overlap.
 struct Claims {
   std::vector<Piece> live;
 
@@ -41,7 +43,7 @@ struct Claims {
 
 template <class Net, Mode M>
 void follow() {
-  using P = plan::Plan<Net, M>;
+  using P = plan::Plan<Net, Cpu, M>;
   const auto& g = Net::graph;
   const auto& s = P::steps;
   const auto& m = P::memory;
@@ -49,14 +51,14 @@ void follow() {
   const auto values = [&](int v) { return v == 0 ? g.input.count() : g.nodes[v - 1].spec.out.count(); };
   const auto name = [](const char* what, int v) { return std::string(what) + std::to_string(v); };
 
-  // The last moment at which a value is read; steps forward are at k, the loss at S, steps backward at 2S - k.
+  // The last time at which a value is read. Time of forward step k: k; of the loss: S; of backward step k: 2S - k.
   std::map<int, int> last;
   for (int k = 0; k < S; ++k) {
     const auto& spec = g.nodes[s.step[k].node].spec;
     const bool back = m.row[k].backward;
     for (const int v : {s.step[k].in, s.step[k].in2})
       if (v >= 0) last[v] = std::max(last[v], back && spec.reads_input ? 2 * S - k : k);
-    const bool reads_output = spec.reads_output || s.step[k].fuse.act.kind != Activation::none;
+    const bool reads_output = spec.reads_output || s.step[k].epilogue.activation.kind != Activation::none;
     last[s.step[k].out] = std::max(last[s.step[k].out], back && reads_output ? 2 * S - k : k);
   }
   last[s.output] = std::max(last[s.output], S);
@@ -73,9 +75,9 @@ void follow() {
     CHECK(row.node == s.step[k].node);
     claims.take(name("value ", s.step[k].out), row.y, values(s.step[k].out));
     const auto& spec = g.nodes[row.node].spec;
-    for (int i = 0; i < 2; ++i)
-      if (row.backward && row.keep[i] != nowhere && (i >= spec.keep_count || spec.keeps[i].per_sample))
-        claims.take(name("keep ", 2 * k + i), row.keep[i], i < spec.keep_count ? spec.keeps[i].values : 1);
+    for (int i = 0; i <= LayerSpec::max_saved; ++i)
+      if (row.backward && row.saved[i] != no_offset && (i >= spec.saved_count || spec.saved[i].per_sample))
+        claims.take(name("saved ", 100 * k + i), row.saved[i], i < spec.saved_count ? spec.saved[i].values : 1);
     bury(k);
   }
   if (M == Mode::eval) {
@@ -84,7 +86,7 @@ void follow() {
   }
   bool wanted = M == Mode::train_with_input_gradient;
   for (int k = 0; k < S; ++k) wanted = wanted || m.row[k].backward;
-  CHECK((m.output_gradient != nowhere) == wanted);  // nothing to train, nothing to compute
+  CHECK((m.output_gradient != no_offset) == wanted);  // without trained values no output gradient is needed
   if (!wanted) return;
   claims.take(name("gradient ", s.output), m.output_gradient, values(s.output));
   written[s.output] = true;
@@ -99,8 +101,8 @@ void follow() {
     REQUIRE(written[s.step[k].out]);
     REQUIRE(row.dy >= 0);
     const auto write = [&](int v, long long at, bool add) {
-      if (v < 0 || at == nowhere) return;
-      CHECK(add == written[v]);  // the first writer overwrites, the rest add
+      if (v < 0 || at == no_offset) return;
+      CHECK(add == written[v]);  // the first writer overwrites, the others accumulate
       if (!written[v]) claims.take(name("gradient ", v), at, values(v));
       written[v] = true;
     };
@@ -108,9 +110,9 @@ void follow() {
     write(s.step[k].in2, row.dx2, row.dx2_add);
     claims.drop(name("gradient ", s.step[k].out));
     const auto& spec = g.nodes[row.node].spec;
-    for (int i = 0; i < 2; ++i)
-      if (row.keep[i] != nowhere && (i >= spec.keep_count || spec.keeps[i].per_sample))
-        claims.drop(name("keep ", 2 * k + i));
+    for (int i = 0; i <= LayerSpec::max_saved; ++i)
+      if (row.saved[i] != no_offset && (i >= spec.saved_count || spec.saved[i].per_sample))
+        claims.drop(name("saved ", 100 * k + i));
     bury(2 * S - k);
   }
   if (M == Mode::train_with_input_gradient) CHECK(written[0]);
@@ -141,7 +143,7 @@ TEST_CASE("memory: parameters lie apart, each on a cache line") {
   const auto tensors = plan::tensors<models::Resnet>();
   long long end = 0;
   for (const auto& t : tensors) {
-    if (t.kind != plan::Tensor::Kind::parameter) continue;
+    if (t.kind != plan::NamedTensor::Kind::parameter) continue;
     CHECK(t.offset % plan::granule == 0);
     CHECK(t.offset >= end);
     end = t.offset + t.dims.count();
@@ -155,8 +157,8 @@ TEST_CASE("memory: first fit takes the lowest hole, and holes that touch become 
   CHECK((a == 0 && b == 16 && c == 48 && d == 64));
   fit.give(a, 16);
   fit.give(c, 16);
-  CHECK(fit.take(32) == 80);  // neither hole is large enough
-  fit.give(b, 32);            // 0 .. 64 is one hole now
+  CHECK(fit.take(32) == 80);  // no hole is large enough
+  fit.give(b, 32);            // 0 .. 64 is now one hole
   CHECK(fit.take(64) == 0);
   CHECK(fit.top() == 112);
   fit.give(80, 32);
@@ -190,4 +192,50 @@ TEST_CASE("describe: says what runs") {
   CHECK_THAT(text, ContainsSubstring("(3136)"));
   CHECK_THAT(text, ContainsSubstring("arena: "));
   CHECK_THAT((describe<models::Cnn, Mode::eval>()), ContainsSubstring("9 Linear"));
+}
+
+namespace {
+
+// ForAll gives the same sizes for all devices. ForOne gives sizes by device and needs scratch on the Cpu only.
+struct ForAll {
+  static constexpr const char* name = "ForAll";
+  static constexpr LayerSpec infer(Dims in) { return LayerSpec::to(in); }
+  static constexpr WorkspaceSizes workspace_sizes(Dims in, Epilogue) { return {.workspace = 10 * in[0]}; }
+  static void forward(auto&, const auto&) {}
+  static void backward(auto&, const auto&) {}
+};
+struct ForOne : ForAll {
+  template <class D>
+  static constexpr WorkspaceSizes workspace_sizes(kernels::DeviceTag<D>, Dims in, Epilogue) {
+    return {.scratch_float = std::is_same_v<D, Cpu> ? in[0] : 0};
+  }
+};
+
+}  // namespace
+
+TEST_CASE("memory: sizes are those that the kernels of the device ask for") {
+  using Gpu = plan::Plan<models::Cnn, Cuda, Mode::train>;
+  using Host = plan::Plan<models::Cnn, Cpu, Mode::train>;
+  long long filters = 0;
+  for (const auto& node : models::Cnn::graph.nodes)
+    if (node.spec.param_count > 0 && node.spec.params[0].dims.rank == 4)
+      filters += plan::granules(node.spec.params[0].dims.count());
+  CHECK(filters > 0);
+  CHECK(Gpu::memory.packed == filters);  // the weights of Linear are not packed
+  CHECK(Gpu::memory.workspace == 0);
+  CHECK(Gpu::memory.scratch_float == 0);
+  CHECK(Host::memory.packed > filters);
+  CHECK(Host::memory.workspace > 0);
+  CHECK(Host::memory.scratch_float > 0);
+  CHECK(Gpu::memory.arena == Host::memory.arena);
+  CHECK(Gpu::memory.parameters == Host::memory.parameters);
+  for (int k = 0; k < Gpu::memory.rows; ++k) CHECK(Gpu::memory.row[k].y == Host::memory.row[k].y);
+}
+
+TEST_CASE("memory: a layer gives its sizes for all devices, or for each") {
+  using Net = Sequential<Input<7>, Residual<Body<ForAll>, Skip<Residual<ForOne>>>>;
+  CHECK(plan::Plan<Net, Cpu, Mode::eval>::memory.workspace == 70);
+  CHECK(plan::Plan<Net, Cuda, Mode::eval>::memory.workspace == 70);
+  CHECK(plan::Plan<Net, Cpu, Mode::eval>::memory.scratch_float == 7);
+  CHECK(plan::Plan<Net, Cuda, Mode::eval>::memory.scratch_float == 0);
 }

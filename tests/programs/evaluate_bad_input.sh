@@ -1,4 +1,4 @@
-# tenon-evaluate: each thing that can be wrong is one line on stderr and status 1 or 2, and leaves no file.
+# tenon-evaluate: each error gives one line on stderr and status 1 or 2, and leaves no file.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
 small_data data 100 40
@@ -7,13 +7,13 @@ images=data/t10k-images-idx3-ubyte labels=data/t10k-labels-idx1-ubyte
 rm m.checkpoint
 ls -A >before
 
-# no STATUS PATTERN ARGUMENT...: with all outputs asked for, none of which may appear.
+# no STATUS PATTERN ARGUMENT...: requests all outputs; no output file may appear.
 no() {
   expect "$1" "$2" "$evaluate" --predictions p.csv --json r.json "${@:3}"
   cmp -s before <(ls -A) || fail "left $(ls -A | tr '\n' ' ') after $*"
 }
 
-# --- what cannot be asked for
+# --- invalid arguments
 expect 2 '\[usage\] expected a MODEL .*, got none$' "$evaluate"
 no 2 '\[usage\] expected MODEL to be a file, got ""$' ''
 no 2 '\[usage\] expected .*, got "--bogus"$' m --bogus
@@ -34,11 +34,11 @@ TENON_LABELS=$labels no 2 '\[usage\] expected --images with --labels \(TENON_LAB
 TENON_REPORT=r.html no 2 '\[usage\] expected --labels for a --report \(TENON_REPORT\), got none$' m --images $images
 TENON_THREADS=x no 2 '\[usage\] expected --threads \(TENON_THREADS\) to be .*, got "x"$' m --data data
 
-# --- the model's file
-no 1 '\[read_file\] expected a readable file, got ".*" \(absent\)$' absent --data data
-no 1 '\[read_file\] expected a file, got a directory \(data\)$' data --data data
+# --- the model file
+no 1 '\[read_file\] cannot open the file: .* \(absent\)$' absent --data data
+no 1 '\[read_file\] this is a folder, not a file \(data\)$' data --data data
 no 1 '\[load_safetensors\] .* \(data/t10k-labels-idx1-ubyte\)$' $labels --data data
-mkfifo pipe && ls -A >before                                             # which nobody writes to
+mkfifo pipe && ls -A >before                                             # no process writes to it
 no 1 '\[load_safetensors\] expected a file, got a device or pipe \(pipe\)$' pipe --data data
 bad() { # bad PATTERN [FLAG...]: the file bad
   ls -A >before
@@ -79,14 +79,14 @@ ls -A >before
 no 2 '\[usage\] expected --model mlp, lenet, cnn or resnet for a file whose metadata name no model, got none \(bad\)$' bad --data data
 bad '\[load_model\] expected .*' --model mlp
 
-# --- names must not write on a terminal as they like
-no 1 '\[read_file\] expected .* \(a\?\[31mb \?\?c é\)$' $'a\e[31mb\n\x7f\xc2\x9bc é' --data data
+# --- control characters in names do not reach the terminal
+no 1 '\[read_file\] cannot open .* \(a\?\[31mb \?\?c é\)$' $'a\e[31mb\n\x7f\xc2\x9bc é' --data data
 
 # --- the data
 no 1 '\[find_dataset\] expected .* \(nowhere\)$' m --data nowhere
 mkdir empty && ls -A >before
 no 1 '\[load_image_folder\] expected t10k-images-idx3-ubyte or t10k-images-idx3-ubyte.gz, got neither \(empty\)$' m --data empty
-no 1 '\[read_file\] expected .* \(absent\)$' m --images absent
+no 1 '\[read_file\] cannot open .* \(absent\)$' m --images absent
 no 1 '\[load_images\] expected an IDX file of images, got an IDX file of labels \(.*\)$' m --images $labels
 no 1 '\[load_labels\] expected an IDX file of labels, got an IDX file of images \(.*\)$' m --images $images --labels $images
 no 1 '\[load_labels\] expected 40 labels, one for each image, got 100 \(.*\)$' m --images $images --labels data/train-labels-idx1-ubyte
@@ -111,15 +111,15 @@ wrong '\[evaluate\] expected pictures of 28 x 28 pixels for model mlp, got 14 x 
 ls -A >before
 no 1 '\[load_labels\] expected labels from 0 to 9, got 10 for image 39 \(wrong\)$' m --images $images --labels wrong
 
-# --- what is to be written: told before the work, and the old file stays
+# --- output files: errors are reported before the work, and the old file is kept
 for place in absent/r.json data /dev/full; do
-  expect 1 '\[write_file\] expected ' "$evaluate" m --data data --json $place
+  expect 1 '\[write_file\] .*\)$' "$evaluate" m --data data --json $place
   [ ! -s "$out" ] || fail "expected an error before the work, got $(cat "$out")"
 done
 got=0
 "$evaluate" m --data data --json told.json >/dev/full 2>"$err" || got=$?
 [ "$got" = 1 ] || fail "expected status 1 for a full output, got $got"
-has "$err" '^tenon-evaluate: \[write\] expected a standard output that takes all lines, got one that is full or closed$'
+has "$err" '^tenon-evaluate: \[write\] not all lines could be written to standard output: it is full or closed$'
 has told.json '"accuracy": '
 printf 'old' >r.json
 expect 1 '\[write_file\] ' "$evaluate" m --data data --json r.json --predictions absent/p.csv
@@ -127,7 +127,7 @@ expect 1 '\[write_file\] ' "$evaluate" m --data data --json r.json --predictions
 succeed "$evaluate" m --data data --json r.json
 has r.json '"accuracy": '
 
-# --- and never over what is read, or over each other, whatever the name
+# --- outputs never overwrite inputs or each other, under any name
 cp m kept
 cp m m.link.target && ln -s m.link.target link
 printf '{"epoch": 1}\n' >m.jsonl

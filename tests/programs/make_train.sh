@@ -1,12 +1,12 @@
-# `make train` but for the building: the model that was trained is the one that is evaluated, wherever the environment
-# puts data, model, metrics and report; and data are found where the programs find them, before any are fetched.
+# `make train` without the build: it evaluates the model that it trained, wherever the environment puts data, model,
+# metrics and report. It finds data where the programs find them, before it fetches any.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
 need make
 [ -x "$evaluate" ] || skip "no $evaluate"
 small_data data/mnist 200 50
 
-# tools/find-data and the programs agree, place by place, and half a dataset is none.
+# tools/find-data and the programs agree for every place. An incomplete dataset is not used.
 export HOME=$work/home
 agree() {  # FOLDER
   [ "$("$root/tools/find-data" mnist)" = "$1" ] || fail "expected $1, tools/find-data says '$("$root/tools/find-data" mnist)'"
@@ -17,7 +17,7 @@ agree data/mnist
 export TENON_DATA_HOME=$work/kept
 mkdir -p "$TENON_DATA_HOME" "$HOME/.cache/tenon" "$work/cache/tenon"
 cp -r data/mnist "$TENON_DATA_HOME"
-(cd "$TENON_DATA_HOME/mnist" && gzip train-images-idx3-ubyte && mv t10k-labels{-,.}idx1-ubyte)  # other spellings
+(cd "$TENON_DATA_HOME/mnist" && gzip train-images-idx3-ubyte && mv t10k-labels{-,.}idx1-ubyte)  # other file names
 agree "$TENON_DATA_HOME/mnist"
 rm "$TENON_DATA_HOME/mnist/t10k-labels.idx1-ubyte"
 agree data/mnist
@@ -28,7 +28,7 @@ XDG_CACHE_HOME=$work/cache agree "$work/cache/tenon/mnist"
 if [ ! -d /usr/share/datasets/mnist ] && HOME= "$root/tools/find-data" mnist; then fail "found what is not there"; fi
 [ "$("$root/tools/find-data" cifar 2>/dev/null; echo $?)" = 2 ] || fail "expected status 2 for an unknown name"
 
-# tools/setup finds them there, too. What hides the package's copy hides it from this process alone.
+# tools/setup also finds them there. The mount hides the package's copy from this process only.
 cp -r "$HOME/.cache/tenon/mnist" "$HOME/.cache/tenon/fashion-mnist"
 setup() { TENON_NO_INSTALL=1 unshare --mount bash -c 'mount -t tmpfs none /usr/share/datasets && "$0" train' "$root/tools/setup" >"$work/log" 2>&1; }
 if [ -d /usr/share/datasets ] && unshare --mount mount -t tmpfs none /usr/share/datasets 2>/dev/null; then
@@ -41,7 +41,7 @@ else
   echo "note: tools/setup not tested, unshare --mount is not allowed here"
 fi
 
-# make train, with a CMake that builds nothing and programs that are built.
+# make train, with a fake CMake that builds nothing and programs that are already built.
 mkdir fake
 printf '#!/bin/sh\necho "cmake version 99.0"\n' >fake/cmake
 printf '#!/bin/sh\necho "installed nothing"\n' >fake/setup

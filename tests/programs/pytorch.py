@@ -1,6 +1,6 @@
-# pytorch.py MODELS.md BIN: with the definitions of docs/models.md as they stand there,
-#   tenon-train saves, PyTorch loads (strictly), and its logits are those of tenon-evaluate;
-#   PyTorch saves, with and without metadata, and the logits of tenon-evaluate are its own.
+# pytorch.py MODELS.md BIN: uses the definitions of docs/models.md.
+#   tenon-train saves, PyTorch loads (strictly), and its logits equal those of tenon-evaluate;
+#   PyTorch saves, with and without metadata, and the logits of tenon-evaluate equal those of PyTorch.
 # SPDX-License-Identifier: MIT
 import os
 import re
@@ -43,7 +43,7 @@ def compare(what, theirs, ours):
         sys.exit(f"FAILED: expected logits within 1e-4, got {largest} ({what})")
 
 
-work = tempfile.TemporaryDirectory(prefix="tenon-test.")  # gone at exit
+work = tempfile.TemporaryDirectory(prefix="tenon-test.")  # removed at exit
 os.chdir(work.name)
 random = np.random.default_rng(1)
 pixels = {part: random.integers(0, 256, (n, 28, 28), dtype=np.uint8) for part, n in (("train", 192), ("t10k", 70))}
@@ -60,7 +60,7 @@ for name in MODELS:
 
     torch.manual_seed(1)
     model = MODELS[name]().train()
-    for _ in range(3):  # running statistics of BatchNorm that are not those of a new model
+    for _ in range(3):  # changes the running statistics of BatchNorm
         model(torch.randn(16, 1, 28, 28) * 1.5 + 0.5)
     model.eval()
     with torch.no_grad():

@@ -1,5 +1,5 @@
-# tenon and PyTorch read each other's files, and agree on the logits: the four models, both ways, by the programs.
-# The interpreter is $TENON_PYTHON, or the first here that has torch and safetensors.
+# tenon and PyTorch read each other's files and agree on the logits, for the four models of the programs.
+# The interpreter is $TENON_PYTHON, or the first one found that has torch and safetensors.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/common.sh"
 for python in "${TENON_PYTHON:-}" "$root/build/python/bin/python3" python3 /usr/bin/python3; do

@@ -1,6 +1,6 @@
-// The report and what it is made of: scores, PNG, base64, contrast, curves, and a page in which nothing can be injected.
+// The report and its parts: scores, PNG, base64, contrast, curves, and a page that escapes all input.
 // SPDX-License-Identifier: MIT
-#include "../../examples/report.hpp"
+#include "../../examples/programs/report.hpp"
 
 #include <cstring>
 #include <vector>
@@ -28,7 +28,7 @@ Report small_report() {
   return r;
 }
 
-// Every element that is opened is closed, in order; empty if so, else the first that is not.
+// Empty if every element of the page is closed in order, otherwise the first that is not.
 std::string unbalanced(const std::string& page) {
   std::vector<std::string> open;
   for (std::size_t at = page.find('<'); at != std::string::npos; at = page.find('<', at + 1)) {
@@ -66,8 +66,8 @@ TEST_CASE("scores: counts, shares and the loss") {
   CHECK(s.recall(1) == 1);
   CHECK(s.f1(1) == 0.8);
   CHECK(s.recall(0) == 0.5);
-  CHECK(std::isnan(s.recall(2)));     // no label,
-  CHECK(std::isnan(s.precision(2)));  // and no prediction
+  CHECK(std::isnan(s.recall(2)));     // no label
+  CHECK(std::isnan(s.precision(2)));  // no prediction
   CHECK(std::isnan(s.f1(2)));
   const double e = std::exp(1.0);
   const double loss = std::log(e * e + e + 1) - 2 + std::log(e * e * e + 2) - 0 + std::log(e * e * e + 2) - 3 +

@@ -1,4 +1,4 @@
-# SIGKILL at random instants: see support/kill_and_load.sh; train_kill_slow.sh does it more often.
+# SIGKILL at random moments: see support/kill_and_load.sh. train_kill_slow.sh kills more often.
 # SPDX-License-Identifier: MIT
 times=20
 source "$(dirname "$0")/../support/kill_and_load.sh"

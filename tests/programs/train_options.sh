@@ -1,4 +1,4 @@
-# tenon-train: flags, environment, what it prints and what it writes.
+# tenon-train: flags, environment, output and files.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
 
@@ -13,7 +13,7 @@ done
 succeed "$train" --version
 has "$out" '^tenon-train [0-9]+\.[0-9]+\.[0-9]+$'
 
-# --- what cannot be asked for: one line, status 2, and nothing written
+# --- invalid arguments: one line, status 2, and nothing written
 expect 2 '\[usage\] expected --batch to be a whole number from 1 to [0-9]+, got "0"$' "$train" --batch 0
 expect 2 '\[usage\] expected --lr to be a finite number, got "nan"$' "$train" --lr nan
 expect 2 '\[usage\] expected --lr to be a number above 0, got "-1"$' "$train" --lr -1
@@ -46,7 +46,7 @@ TENON_QUIET=perhaps expect 2 '\[usage\] expected --quiet \(TENON_QUIET\) to be 1
 TENON_ISA=sse9 expect 1 '\[choose_isa\] expected TENON_ISA=.*, got sse9$' "$train" --device cpu --limit 10 --test-limit 10
 [ -z "$(ls)" ] || fail "an error left $(ls)"
 
-# --- a training: what it says first and last, and its files
+# --- a training: its first and last output, and its files
 small_data data 200 50
 small=("$train" --data data --model mlp --epochs 2 --batch 64 --threads 2)
 succeed "${small[@]}" --metrics m.jsonl
@@ -64,24 +64,24 @@ number='-?[0-9][0-9.e+-]*'
 has m.jsonl "^\{\"epoch\": 1, \"step\": 4, \"train_loss\": $number, \"test_loss\": $number, \"test_accuracy\": [01][0-9.]*, \"lr\": $number, \"images_per_second\": $number, \"seconds\": $number\}$"
 has m.jsonl '^\{"epoch": 2, "step": 8, '
 
-# The metadata: sorted, and nothing of this machine, moment or run.
+# The metadata: sorted, independent of machine, time and run.
 header() { local n; n=$(od -An -t u8 -N 8 "$1"); head -c $((n + 8)) "$1" | tail -c +9; }
 header model.safetensors >header
 has header '"__metadata__":\{"classes":"0,1,2,3,4,5,6,7,8,9","input.mean":"0\.[0-9]+","input.std":"0\.[0-9]+","model":"mlp","tenon.format":"1"\}'
 header model.safetensors.checkpoint >header
 grep -qE "$(uname -n)|$work|thread" header && fail "the checkpoint tells of this machine: $(cat header)"
 
-# --- an output that takes nothing is told, and costs no model
+# --- an error on stdout is reported, and the model is still saved
 for output in /dev/full -; do
   rm -f model*
   got=0
   if [ $output = - ]; then "${small[@]}" >&- 2>"$err" || got=$?; else "${small[@]}" >$output 2>"$err" || got=$?; fi
   [ "$got" = 1 ] || fail "expected status 1 for an output $output, got $got"
-  [ "$(cat "$err")" = "tenon-train: [write] expected a standard output that takes all lines, got one that is full or closed" ] || fail "$(cat "$err")"
+  [ "$(cat "$err")" = "tenon-train: [write] not all lines could be written to standard output: it is full or closed" ] || fail "$(cat "$err")"
   [ -s model.safetensors ] || fail "no model because of an output $output"
 done
 
-# --- flags win over the environment, the environment over defaults; an empty variable is none
+# --- flags override the environment, the environment overrides defaults; an empty variable counts as unset
 TENON_EPOCHS=1 TENON_SEED= TENON_OUT=env.safetensors succeed "$train" --data data --model mlp --limit 64 --out flag.safetensors
 has "$out" '^train   1 epoch of 1 step, .*, seed 1$'
 has "$out" '^saved   flag.safetensors '
@@ -96,14 +96,14 @@ has "$out" 'adamw at 0.002, onecycle, '
 succeed "${small[@]}" --schedule step --epochs 3 --lr 1 --optimizer sgd --limit 64 --metrics m.jsonl
 [ "$(sed 's/.*"lr": \([^,]*\),.*/\1/' m.jsonl | xargs)" = "1 0.1 0.010000000000000002" ] || fail "step schedule: $(cat m.jsonl)"
 
-# --- the network learns, and says so
+# --- the network learns, and the output shows it
 succeed "$train" --data data --model mlp --epochs 30 --batch 32 --quiet
 awk '/^epoch 30/ { if ($4 > 0.1) exit 1 } /^saved/ { if ($NF < 0.6) exit 1 }' "$out" ||
   fail "expected a loss below 0.1 in training and an accuracy above 0.6: $(tail -n 2 "$out")"
 
 # --- a terminal: a bar redrawn in place, unless NO_COLOR asks for plain lines
 if command -v script >/dev/null; then
-  export TERM=xterm  # whatever terminal the tests run on, a dumb one, perhaps
+  export TERM=xterm  # the tests may run on any terminal, for example TERM=dumb
   bar=("${small[@]}" --limit $((10000 / emulated)) --data "$work/all" --epochs 1 --test-limit 10 --batch 16)
   script -qec "stty cols 100; $(printf '%q ' "${bar[@]}")" /dev/null >"$out" </dev/null || fail "on a terminal: $(cat "$out")"
   grep -qE $'\r''epoch 1/1 \[#+-+\] +[0-9]+ %  loss [0-9.]+  accuracy [0-9.]+  [0-9]+ images/s  [0-9]+:[0-9]{2} left' "$out" || fail "no bar: $(cat "$out")"
@@ -113,7 +113,7 @@ if command -v script >/dev/null; then
   grep -q $'\x1b' "$out" && fail "expected plain lines with NO_COLOR"
 fi
 
-# --- unpacking: plain files with the content of the packed ones
+# --- unpacking: uncompressed files with the content of the packed ones
 succeed "$train" --data data --unpack plain
 has "$out" '^wrote 200 training and 50 test images with their labels into plain$'
 for file in data/*; do same "$file" "plain/${file#data/}"; done

@@ -1,5 +1,5 @@
-# tenon-train --resume: the model is the same to the byte for any number of threads, and for a training that was stopped
-# anywhere; what fixes the course of a training comes from the checkpoint.
+# tenon-train --resume: the model has the same bytes for any number of threads, and for a training that was stopped at
+# any step. Options that determine the course of a training come from the checkpoint.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
 small_data data 200 50
@@ -7,7 +7,7 @@ small_data data 200 50
 stops="1 2 5 10 15"
 if [ "$device" != cpu ]; then stops="2 5"; fi
 
-# 15 steps; batch 16 leaves 8 images for the last one of each epoch. resnet has BatchNorm and residuals.
+# 15 steps; the last batch of each epoch has 8 images instead of 16. resnet has BatchNorm and residuals.
 check_course() {  # MODEL FLAG...
   local course=("$train" --data data --epochs 3 --limit 72 --batch 16 --augment shift,flip --test-limit 10 --model "$@") threads stop
   succeed "${course[@]}" --threads 2 --out whole --metrics whole.jsonl
@@ -16,7 +16,8 @@ check_course() {  # MODEL FLAG...
     same whole again
     same whole.checkpoint again.checkpoint
   done
-  # A checkpoint of every step is killed away at a moment of chance, and once exactly after steps 5 and 10 (an epoch's end).
+  # Kills a training that writes a checkpoint every $stop steps as soon as the first one exists. Steps 5 and 10 are the
+  # end of an epoch.
   for stop in $stops; do
     rm -f part*
     start "${course[@]}" --threads 2 --out part --metrics part.jsonl --checkpoint-every "$stop"
@@ -31,10 +32,10 @@ check_course() {  # MODEL FLAG...
 }
 check_course mlp --optimizer sgd --schedule step
 check_course mlp --optimizer adam
-if [ "$device" = cpu ]; then check_course cnn; fi  # long, where it is emulated, and resnet has convolutions too
+if [ "$device" = cpu ]; then check_course cnn; fi  # takes too long when emulated, and resnet also has convolutions
 check_course resnet --optimizer adamw --schedule onecycle
 
-# --- auto: from the start if there is nothing, on if there is, and at the end nothing is left to do
+# --- auto: starts from the beginning without a checkpoint, continues from one, does nothing at the end
 mlp=("$train" --data data --model mlp --epochs 2 --batch 64)
 rm -f model*
 succeed "${mlp[@]}" --resume auto
@@ -46,14 +47,14 @@ has "$out" '^saved   model.safetensors and .*; test accuracy 0'
 grep -q '^epoch' "$out" && fail "trained on after the end"
 same first model.safetensors
 
-# --- at the end, into another file: its checkpoint is written, too, over one of another training
+# --- at the end, into another file: its checkpoint is also written, and replaces that of another training
 succeed "${mlp[@]}" --seed 2 --out elsewhere
 succeed "$train" --data data --resume model.safetensors.checkpoint --out elsewhere
 has "$out" '^saved   elsewhere and elsewhere.checkpoint; '
 same first elsewhere
 same model.safetensors.checkpoint elsewhere.checkpoint
 
-# --- what was given as well must agree; what comes from elsewhere is free
+# --- given options must agree with the checkpoint; options that it does not hold may change
 for flag in "--lr 0.002" "--epochs 3" "--model cnn" "--batch 65" "--seed 2" "--limit 100" "--augment flip" "--optimizer adamw" "--schedule constant" "--clip-norm 1"; do
   expect 2 "\[usage\] expected ${flag% *} [^ ]+ as in the checkpoint, got ${flag#* } \(model.safetensors.checkpoint\)$" "$train" --data data --resume auto $flag
 done
@@ -63,7 +64,7 @@ succeed "$train" --data data --resume auto --lr 1e-3 --epochs 2 --model mlp --ba
 succeed "$train" --data data --model mlp --epochs 1 --limit 64 --optimizer sgd --out s
 succeed "$train" --data data --resume s.checkpoint --out s --optimizer sgd
 
-# --- another training set, another path of instructions, a newer file, a model in place of a checkpoint
+# --- another training set, another instruction set, a newer file, a model instead of a checkpoint
 small_data other 199 50
 expect 1 '\[resume\] expected the training images of the checkpoint, SHA-256 [0-9a-f]{16}..., got [0-9a-f]{16}...: choose them with --data \(other\)$' \
   "$train" --data other --resume auto
@@ -75,7 +76,7 @@ if [ "$device" = cpu ]; then
   if grep -q avx2 /proc/cpuinfo; then has "$out" '^note    isa avx2 in the checkpoint, portable now: bits differ from here on$'; fi
 fi
 expect 1 '\[resume\] expected a checkpoint of tenon-train, got a file without "train.model" in its metadata \(first\)$' "$train" --data data --resume first
-expect 1 '\[read_file\] expected a readable file, got "No such file or directory" \(nothing\)$' "$train" --data data --resume nothing
+expect 1 '\[read_file\] cannot open the file: No such file or directory \(nothing\)$' "$train" --data data --resume nothing
 expect 1 '\[load_safetensors\] ' "$train" --data data --resume data/t10k-labels-idx1-ubyte
 sed 's/"tenon.format":"1"/"tenon.format":"2"/' model.safetensors.checkpoint >newer
 expect 1 '\[load_model\] expected a file of format 1, got format "2": .*newer tenon.* \(newer\)$' "$train" --data data --resume newer
@@ -85,6 +86,6 @@ expect 1 "$foreign" "$train" --data data --resume auto --metrics foreign.jsonl
 { echo '{"epoch": 1, "mine": 1}' && cat foreign.jsonl; } >kept && cp kept foreign.jsonl
 expect 1 "$foreign" "$train" --data data --resume auto --metrics foreign.jsonl
 same kept foreign.jsonl
-mkfifo pipe  # which nobody writes to
+mkfifo pipe  # no process writes to it
 expect 1 '\[load_safetensors\] expected a file, got a device or pipe \(pipe\)$' "$train" --data data --resume pipe
 exit 0

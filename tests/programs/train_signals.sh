@@ -1,10 +1,10 @@
-# SIGINT and SIGTERM: what there is to save is saved, the status is 130 or 143, and it takes less than two seconds; in
-# set-up and evaluation too, and as process 1 of a container.
+# SIGINT, SIGTERM, SIGHUP and SIGXCPU: tenon-train saves its state and ends with status 128 + signal in less than two
+# seconds, also in set-up and evaluation, and as process 1 of a container. Signals that the parent ignores stay ignored.
 # SPDX-License-Identifier: MIT
 source "$(dirname "$0")/../support/programs.sh"
 small_data data 200 50
 
-# stop SIGNAL STATUS PID [TO]: sends it (to TO, if that is another process), and checks status and time.
+# stop SIGNAL STATUS PID [TO]: sends SIGNAL to PID (or to process TO) and checks the status and the time.
 stop() {
   local begun=$(date +%s%N) got=0 took
   kill -"$1" "${4:-$3}"
@@ -15,12 +15,12 @@ stop() {
   [ "$(wc -l <"$err")" -le 2 ] || fail "expected a line, got $(cat "$err")"
 }
 
-# --- training: the default model and batch; the step is finished, the checkpoint written, and it goes on from there
+# --- training with the default model and batch: finishes the step and writes the checkpoint; a resume continues there
 model=() brief=() limit=20000
-if [ "$device" != cpu ]; then  # launches as short as that, when emulated
+if [ "$device" != cpu ]; then  # shorter launches, because they are emulated
   model=(--model mlp) brief=(--batch 32 --checkpoint-every 4) limit=5024
 fi
-for signal in INT:130 TERM:143; do
+for signal in INT:130 TERM:143 HUP:129 XCPU:152; do
   rm -f model*
   start "$train" --data "$work/all" "${model[@]}" "${brief[@]}" --limit $limit --epochs 1 --test-limit 100 --metrics m.jsonl
   wait_for '^train ' $pid
@@ -37,7 +37,26 @@ sleep $((slowness / 10)).3
 stop TERM 143 $pid
 [ "$(sed 's/.*saved step \([0-9]*\) .*/\1/' "$err")" -ge "$step" ] || fail "went back: $(cat "$err")"
 
-# --- evaluation: little to train on, much to test on; the epoch's evaluation is made up for after the resume
+# --- signals that the parent ignores stay ignored: SIGINT in background jobs of a script, SIGHUP under nohup
+rm -f model*
+start bash -c "trap '' INT HUP XCPU; exec \"\$@\"" _ "$train" --data data --model mlp --epochs 1000000
+wait_for '^epoch 1/' $pid
+for signal in INT HUP XCPU; do kill -$signal $pid; done
+sleep $((slowness / 10)).3
+kill -0 $pid 2>/dev/null || fail "ended by a signal that its parent ignores: $(cat "$err")"
+stop TERM 143 $pid
+has "$err" '^tenon-train: SIGTERM: saved step'
+
+# --- a limit on processor time: the soft limit ends the training with a checkpoint
+if [ "$slowness" = 1 ] && [ "$device" = cpu ]; then
+  rm -f model*
+  got=0
+  (ulimit -S -t 2 && exec "$train" --data data --model mlp --epochs 1000000 >"$out" 2>"$err") || got=$?
+  [ "$got" = 152 ] || fail "expected status 152 after SIGXCPU, got $got: $(cat "$err")"
+  has "$err" '^tenon-train: SIGXCPU: saved step [0-9]+ of '
+fi
+
+# --- evaluation: few training images, many test images; the resume repeats the evaluation of the epoch
 rm -f model*
 course=("$train" --data "$work/all" "${model[@]}" --limit 32 --batch 32 --test-limit $((10000 / slowness)) --metrics m.jsonl --threads 1)
 succeed "${course[@]}" --epochs 3 --out whole --metrics whole.jsonl
@@ -51,8 +70,8 @@ succeed "${course[@]}" --resume auto
 same whole model.safetensors
 [ "$(cut -d, -f1-5 m.jsonl)" = "$(cut -d, -f1-5 whole.jsonl)" ] || fail "metrics: $(cat m.jsonl)"
 
-# --- set-up: reading that never ends, as of a network drive that hangs. ThreadSanitizer holds a handler back until the
-# system call that was interrupted has returned, so under it an open() that hangs cannot be ended at all.
+# --- set-up: a read that never ends, as on a network drive that hangs. ThreadSanitizer delays a handler until the
+# interrupted system call returns, so with it an open() that hangs cannot be ended.
 signals="INT:130 TERM:143"
 if grep -qa __tsan_init "$train"; then signals=""; fi
 mkdir hangs
@@ -65,12 +84,12 @@ for signal in $signals; do
   stop ${signal%:*} ${signal#*:} $pid
   has "$err" '^ended by a signal before there was anything to save$'
 done
-start "$train" --data "$work/all" "${model[@]}" "${brief[@]}"  # at any moment of a set-up that does go on
+start "$train" --data "$work/all" "${model[@]}" "${brief[@]}"  # during a set-up that does not hang
 sleep 0.1
 stop TERM 143 $pid
 
-# --- what is saved is saved, however long it takes to let go of the rest: here the locks, on a drive that is slow to
-# remove them. A sanitizer must be the first library, so under one nothing can be put before it.
+# --- the state is saved even if releasing the rest takes long: here a drive that is slow to remove the locks. A
+# sanitizer must be the first library, so LD_PRELOAD cannot be used with it.
 if [ "$slowness" = 1 ] && command -v cc >/dev/null; then
   cat >slow.c <<'END'
 #include <string.h>

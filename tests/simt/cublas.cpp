@@ -1,4 +1,5 @@
-// The stand-in for cuBLAS against plain loops in double: transposes, leading dimensions, batches, types; and its refusals.
+// Compares the stand-in for cuBLAS with plain loops in double: transposes, leading dimensions, batches, types. Also
+// tests the calls that it rejects.
 // SPDX-License-Identifier: MIT
 #include <cublas_v2.h>
 #include <cuda_bf16.h>
@@ -23,7 +24,7 @@ struct Blas {
 
 constexpr float not_a_number = std::numeric_limits<float>::quiet_NaN();
 
-float rounded(float v, int bits) {  // to so many bits of mantissa, the leading one included
+float rounded(float v, int bits) {  // to `bits` bits of mantissa, including the leading one
   int e = 0;
   const float m = std::frexp(v, &e);
   return std::ldexp(std::nearbyint(std::ldexp(m, bits)), e - bits);
@@ -47,7 +48,7 @@ TEST_CASE("a product by columns, with every transpose and wide leading dimension
         const auto a = numbers(static_cast<std::size_t>(lda * (ta ? m : k)), 1);
         const auto b = numbers(static_cast<std::size_t>(ldb * (tb ? k : n)), 2);
         auto c = numbers(static_cast<std::size_t>(ldc * n), 3);
-        if (beta == 0) std::fill(c.begin(), c.end(), not_a_number);  // is not read
+        if (beta == 0) std::fill(c.begin(), c.end(), not_a_number);  // must not be read
         Device<float> da(a), db(b), dc(c);
         const float alpha = 2;
         REQUIRE(cublasSgemm(blas.handle, ta ? CUBLAS_OP_T : CUBLAS_OP_N, tb ? CUBLAS_OP_T : CUBLAS_OP_N, m, n, k,
@@ -56,7 +57,7 @@ TEST_CASE("a product by columns, with every transpose and wide leading dimension
         for (int j = 0; j < n; ++j)
           for (int i = 0; i < ldc; ++i) {
             const auto at = static_cast<std::size_t>(j * ldc + i);
-            if (i >= m) {  // between the columns nothing is written
+            if (i >= m) {  // padding between columns is not written
               REQUIRE(std::memcmp(&out[at], &c[at], 4) == 0);
               continue;
             }
@@ -162,7 +163,7 @@ TEST_CASE("cuBLAS refuses what it cannot do") {
   CHECK(gemm(3, 3, a.data + 1) == CUBLAS_STATUS_EXECUTION_FAILED);
   CHECK_THAT(simt::last_report(), ContainsSubstring("expected 48 bytes of A on the device"));
   CHECK(gemm(3, 3, a.data, CUBLAS_COMPUTE_64F) == CUBLAS_STATUS_NOT_SUPPORTED);
-  REQUIRE(cublasSetStream(blas.handle, nullptr) == CUBLAS_STATUS_SUCCESS);  // forgets the workspace
+  REQUIRE(cublasSetStream(blas.handle, nullptr) == CUBLAS_STATUS_SUCCESS);  // resets the workspace
   CHECK(gemm(3, 3, a.data) == CUBLAS_STATUS_NOT_INITIALIZED);
   CHECK_THAT(simt::last_report(), ContainsSubstring("a workspace"));
   CHECK(cublasSetWorkspace(blas.handle, host.data(), 48) == CUBLAS_STATUS_INVALID_VALUE);

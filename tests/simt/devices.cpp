@@ -1,4 +1,4 @@
-// Two devices: each has its own streams, memory and limits of kernels, and each thread its own current one.
+// Two devices. Each has its own streams, memory and kernel limits. Each thread has its own current device.
 // SPDX-License-Identifier: MIT
 #include <thread>
 
@@ -52,7 +52,7 @@ TEST_CASE("a kernel is launched in a stream of the current device, and touches t
     CHECK(put_in(stream, one.data) == cudaErrorInvalidResourceHandle);
     CHECK_THAT(simt::last_report(),
                ContainsSubstring("expected a stream of the current device, 0, got one of device 1"));
-    CHECK(cudaStreamSynchronize(stream) == cudaSuccess);  // from any device, as are copies
+    CHECK(cudaStreamSynchronize(stream) == cudaSuccess);  // allowed from any device, as are copies
     CHECK(one.read()[0] == 7);
     REQUIRE(cudaSetDevice(1) == cudaSuccess);
     CHECK(put_in(stream, zero.data) == cudaSuccess);

@@ -1,4 +1,4 @@
-// Capture and replay: the same bits as plain launches, children, branches, other orders of both.
+// Capture and replay: the same bits as plain launches, child graphs, branches, and other orders of both.
 // SPDX-License-Identifier: MIT
 #include <cublas_v2.h>
 

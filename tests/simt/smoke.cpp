@@ -1,5 +1,5 @@
-// The stand-in for CUDA runs what CUDA runs: shared memory, barriers, shuffles, votes and atomics, in any order of threads
-// and blocks with the same bits.
+// The stand-in runs CUDA's features: shared memory, barriers, shuffles, votes and atomics. Every order of threads and
+// blocks gives the same bits.
 // SPDX-License-Identifier: MIT
 #include <cuda_runtime.h>
 
@@ -10,7 +10,7 @@
 
 namespace {
 
-// C (M, N) = A (M, K) B (K, N), by tiles of 16 x 16 in shared memory.
+// C (M, N) = A (M, K) B (K, N), in tiles of 16 x 16 in shared memory.
 template <int Tile>
 struct Tiles {
   float a[Tile][Tile], b[Tile][Tile + 1];
@@ -41,7 +41,7 @@ __global__ void warp_sums(const T* x, T* sums) {
   if (threadIdx.x % 32 == 0) sums[i / 32] = v;
 }
 
-// Each block sums what it is given: strided, by warps, then by the first warp.
+// Each block sums its values: each thread with a stride, then each warp, then the first warp.
 template <int Threads>
 struct Partials {
   float of_warp[Threads / 32];
@@ -61,7 +61,7 @@ __global__ void block_sums(const float* x, std::size_t n, float* sums) {
   if (threadIdx.x == 0) sums[blockIdx.x] = v;
 }
 
-// Threads beyond n return at once, the others go on to meet.
+// Threads beyond n return at once. The others continue to a barrier.
 template <int Threads>
 struct Values {
   int of_thread[Threads];
@@ -81,7 +81,7 @@ __global__ void votes(T* out) {
   const unsigned lane = threadIdx.x % 32;
   const unsigned odd = __ballot_sync(0xffffffffu, lane & 1);
   T sum = 0;
-  if (lane < 16)  // two halves, each with its mask
+  if (lane < 16)  // two halves of the warp, each with its own mask
     sum = static_cast<T>(__reduce_add_sync(0x0000ffffu, lane));
   else
     sum = static_cast<T>(__reduce_add_sync(0xffff0000u, lane));

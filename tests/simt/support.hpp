@@ -1,4 +1,4 @@
-// What the tests of the stand-in share: memory on the device, a launch, numbers.
+// Helpers of the stand-in's tests: device memory, launches, test values.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,7 +13,7 @@
 
 #include "catch.hpp"
 
-// What a kernel test needs: memory on the device with what is on the host, and back.
+// Device memory that can be filled from and read back to the host.
 template <class T>
 struct Device {
   T* data = nullptr;
@@ -49,7 +49,7 @@ inline std::vector<float> numbers(std::size_t n, unsigned seed) {
   return v;
 }
 
-/// The plain order and streams, whatever the environment says; afterwards all as it was.
+/// Sets the forward order and immediate streams regardless of the environment, and restores the options at its end.
 struct Restored {
   const simt::Options before = simt::options();
   Restored() {
@@ -72,7 +72,7 @@ constexpr bool under_asan = __has_feature(address_sanitizer);
 constexpr bool under_asan = false;
 #endif
 
-/// What f() has the process say on stderr, in a process of its own: f() may end it.
+/// The stderr output of f() in a child process, which f() may end.
 template <class F>
 std::string said_in_child(F&& f) {
   int ends[2];
@@ -98,7 +98,7 @@ std::string said_in_child(F&& f) {
   return said;
 }
 
-/// What was wrong with f(), in which a kernel fails. Where a sanitizer would end the process it gets one of its own.
+/// The report of f(), in which a kernel fails. With a sanitizer, f() runs in a child process, which may end.
 template <class F>
 std::string failure_of(F&& f) {
   const Restored restored;
@@ -112,6 +112,6 @@ std::string failure_of(F&& f) {
   simt::options().quiet = true;
   f();
   CHECK(cudaDeviceSynchronize() != cudaSuccess);
-  CHECK(cudaDeviceSynchronize() != cudaSuccess);  // it sticks
+  CHECK(cudaDeviceSynchronize() != cudaSuccess);  // the error is sticky
   return simt::last_report();
 }

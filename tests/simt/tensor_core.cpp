@@ -1,5 +1,5 @@
-// mma, ldmatrix and cp.async of the stand-in. The maps of fragments are checked against CuTe's layouts (the traits
-// SM80_16x8x8_F32TF32TF32F32_TN and SM80_16x8x16_F32BF16BF16F32_TN), which are given below as shapes and strides.
+// mma, ldmatrix and cp.async of the stand-in. The fragment layouts are compared with CuTe's layouts (the traits
+// SM80_16x8x8_F32TF32TF32F32_TN and SM80_16x8x16_F32BF16BF16F32_TN), given below as shapes and strides.
 // SPDX-License-Identifier: MIT
 #include <cuda_bf16.h>
 
@@ -10,10 +10,10 @@
 
 namespace {
 
-// A layout ((4, 8), (2, 2, 2)) of lane and value: the place in a matrix by columns.
+// A layout ((4, 8), (2, 2, 2)) of lane and value. It gives the index in a column-major matrix.
 struct Layout {
   int of_lane[2];   // strides of lane % 4 and lane / 4
-  int of_value[3];  // of the bits of the value's number
+  int of_value[3];  // strides of the bits of the value's index
   int operator()(int lane, int value) const {
     int at = lane % 4 * of_lane[0] + lane / 4 * of_lane[1];
     for (int i = 0; i < 3; ++i) at += (value >> i & 1) * of_value[i];
@@ -54,7 +54,7 @@ __global__ void load_matrices(const std::uint16_t* in, std::uint32_t* out, bool 
   for (int i = 0; i < Count; ++i) out[static_cast<int>(threadIdx.x) * Count + i] = d[i];
 }
 
-// Two stages: the copy of the next is under way while this one is summed.
+// Two stages: one is summed while the next one is copied.
 struct Stages {
   float4 of[2][32];
 };
@@ -80,7 +80,7 @@ __global__ void pipeline(const float4* in, int stages, T* out, int bytes) {
 }  // namespace
 
 TEST_CASE("fragments of tf32 lie where CuTe's layouts say") {
-  const auto a = numbers(16 * 8, 1), b = numbers(8 * 8, 2), c = numbers(16 * 8, 3);  // by columns; b (n, k)
+  const auto a = numbers(16 * 8, 1), b = numbers(8 * 8, 2), c = numbers(16 * 8, 3);  // column-major; b (n, k)
   std::vector<Registers> lanes(32);
   for (int lane = 0; lane < 32; ++lane) {
     Registers& r = lanes[static_cast<std::size_t>(lane)];

@@ -1,4 +1,4 @@
-// Inference needs no threads, no zlib, no JSON and nothing of the trainer.
+// Inference includes no threads, no zlib, no JSON and nothing of the trainer.
 #include <tenon/predict.hpp>
 
 #if defined(_GLIBCXX_THREAD) || defined(_LIBCPP_THREAD)
@@ -10,7 +10,7 @@
 
 namespace tenon {
 template <class, class, class, plan::Mode>
-class Model;  // declared here for the first time, so that it is incomplete unless the trainer came along
+class Model;  // first declaration: the type is incomplete unless predict.hpp includes the trainer
 }
 
 template <class T>

@@ -1,5 +1,5 @@
-# Sourced: kills the trainer TIMES times with SIGKILL, each time at a moment of chance while it writes a checkpoint every
-# step; each time the checkpoint loads, and the end is what it would have been.
+# Sourced: kills the trainer $times times with SIGKILL at random moments, while it writes a checkpoint every step. Each
+# time the checkpoint loads, and the final model is the same as without kills.
 # SPDX-License-Identifier: MIT
 source "$(dirname "${BASH_SOURCE[0]}")/programs.sh"
 small_data data 512 20
@@ -11,7 +11,7 @@ finished=0
 for ((i = 1; i <= times; ++i)); do
   start "${course[@]}" --checkpoint-every 1 --resume auto
   wait_for '^train ' $pid
-  wait_for '^resume ' $pid  # "no ... yet", or it has loaded
+  wait_for '^resume ' $pid  # it prints "no ... yet", or the checkpoint is loaded
   sleep "0.0$((RANDOM % 10))$((RANDOM % 10))"
   kill -9 $pid 2>/dev/null || true
   got=0

@@ -1,5 +1,5 @@
-# Sourced by the tests of the programs, BIN [DEVICE]: the folder of the binaries, a folder to work in, small data; every
-# program runs on DEVICE that is not told otherwise.
+# Sourced by the tests of the programs with the arguments BIN [DEVICE]. Defines the folder of the binaries, a working
+# folder and small data. Programs run on DEVICE unless a test selects another one.
 # SPDX-License-Identifier: MIT
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 trap 'echo "FAILED: $0:$LINENO: $BASH_COMMAND"' ERR
@@ -16,17 +16,17 @@ out=$work/stdout err=$work/stderr
 mkdir "$work/here"
 cd "$work/here"
 
-# So many times less is asked of a GPU that is emulated.
+# On an emulated GPU, tests do this many times less work.
 emulated=1
 if [ "$device" = cuda ]; then emulated=20; fi
 
-# Sanitizers cost five to twenty times the time.
+# Sanitizers make programs 5 to 20 times slower.
 slowness=1
 if grep -qaE '__(asan|tsan)_init' "$train"; then slowness=15; fi
 
 u32() { printf "\\x$(printf %02x $(($1 >> 24 & 255)))\\x$(printf %02x $(($1 >> 16 & 255)))\\x$(printf %02x $(($1 >> 8 & 255)))\\x$(printf %02x $(($1 & 255)))"; }
 
-# small_data DIR TRAIN TEST: the first images of Fashion-MNIST as four plain IDX files.
+# small_data DIR TRAIN TEST: writes the first images of Fashion-MNIST as four uncompressed IDX files.
 small_data() {
   local part count
   if [ ! -d "$work/all" ]; then
@@ -40,7 +40,7 @@ small_data() {
   done
 }
 
-# with_header FILE SCRIPT: what the safetensors FILE is after sed -E with SCRIPT has changed its header.
+# with_header FILE SCRIPT: prints the safetensors FILE with its header changed by sed -E SCRIPT.
 with_header() {
   local size header
   size=$(head -c 8 "$1" | od -An -tu8)
@@ -49,7 +49,7 @@ with_header() {
   tail -c +$((9 + size)) "$1"
 }
 
-# expect STATUS PATTERN COMMAND...: its exit status, and one line on stderr, "PROGRAM: " and what PATTERN matches.
+# expect STATUS PATTERN COMMAND...: checks the exit status, and that stderr is one line: "PROGRAM: " and then PATTERN.
 expect() {
   local status=$1 pattern=$2 got=0
   shift 2
@@ -59,7 +59,7 @@ expect() {
   grep -qE "^$(basename "$1"): $pattern" "$err" || fail "expected '$pattern', got: $(cat "$err") ($*)"
 }
 
-# succeed COMMAND...: status 0, nothing on stderr; its output is in "$out".
+# succeed COMMAND...: checks that the status is 0 and stderr is empty. stdout is in "$out".
 succeed() {
   local got=0
   "$@" >"$out" 2>"$err" || got=$?
@@ -68,14 +68,15 @@ succeed() {
 }
 
 has() { grep -qE -- "$2" "$1" || fail "expected '$2' in $1, got: $(cat "$1")"; }
-# start COMMAND...: in the background, its output in "$out" and "$err", its number in pid.
+# start COMMAND...: runs it in the background, with its output in "$out" and "$err" and its process id in pid. A
+# non-interactive shell starts background commands with SIGINT and SIGQUIT ignored, so these signals are reset.
 start() {
-  : >"$out"  # now, or wait_for might read what the last one said
-  "$@" >"$out" 2>"$err" &
+  : >"$out"  # emptied now; otherwise wait_for could read the output of the previous command
+  env --default-signal=INT,QUIT "$@" >"$out" 2>"$err" &
   pid=$!
 }
 
-# kill_after FILE: SIGKILL for $pid as soon as it has written FILE; "$got" is its status, 0 if it was finished before.
+# kill_after FILE: sends SIGKILL to $pid as soon as FILE is not empty. $got is its status, 0 if it had finished before.
 kill_after() {
   until [ -s "$1" ] || ! kill -0 $pid 2>/dev/null; do :; done
   kill -9 $pid 2>/dev/null || true
@@ -83,7 +84,7 @@ kill_after() {
   wait $pid 2>/dev/null || got=$?
 }
 
-# wait_for PATTERN PID: until a line of "$out" matches; fails if the process ends before.
+# wait_for PATTERN PID: waits until a line of "$out" matches; fails if the process ends first.
 wait_for() {
   until grep -qE -- "$1" "$out" 2>/dev/null; do
     kill -0 "$2" 2>/dev/null || grep -qE -- "$1" "$out" || fail "ended before it said '$1': $(cat "$out" "$err")"

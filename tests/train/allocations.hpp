@@ -1,5 +1,5 @@
-// The design's thesis: once a model is made, nothing is allocated: not in a step, an epoch, an evaluation or a
-// prediction, neither on the host nor on the device. (On which device: devices.hpp.)
+// After a model is constructed, nothing is allocated: not in a step, an epoch, an evaluation or a prediction, neither
+// on the host nor on the device. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,7 +9,7 @@
 #include <cmath>
 #include <cstdlib>
 
-#include "../../examples/models.hpp"
+#include "../../examples/programs/models.hpp"
 #include "catch.hpp"
 #include "devices.hpp"
 #include "train/watch_malloc.hpp"
@@ -19,7 +19,7 @@ using namespace tenon::tests;
 
 namespace {
 
-/// What has been allocated since this was made.
+/// Counts the allocations since this object was constructed.
 class Allocations {
  public:
   long host_since() const { return host_allocations - host_; }
@@ -29,8 +29,8 @@ class Allocations {
   long host_ = host_allocations, device_ = device_allocations<Device>();
 };
 
-/// As many images as an epoch of several batches and a short last one needs; noise with dark places, so that ReLU and
-/// pooling leave zeros and every path of a convolution is taken.
+/// Enough images for an epoch of several batches and a short last one. The images are noise with dark areas, so that
+/// ReLU and pooling give zeros and every path of a convolution is taken.
 struct Set {
   int count = many<Device>(37, 7), channels = 1, height = 28, width = 28;
   std::vector<std::uint8_t> pixels, labels;
@@ -44,7 +44,7 @@ struct Set {
   }
 };
 
-/// `f(device)`; of the Cpu, with both instruction sets, one thread and two.
+/// Calls f(device); on the Cpu with both instruction sets, each with one and two threads.
 template <class F, class D = Device>
 void on_every_device(F f) {
   if constexpr (std::is_same_v<D, Cpu>) {
@@ -68,7 +68,7 @@ void watch_steps(int steps) {
     Trainer trainer(model, Adam{});
     std::vector<float> x(batch * 784, 0.25f);
     const std::vector<std::int32_t> labels = {1, 2, 3, 4, 5};
-    if constexpr (!Device::host_memory) {  // who launches a kernel for the first time may need memory for it
+    if constexpr (!std::is_same_v<Device, Cpu>) {  // the first launch of a kernel may allocate
       trainer.step(x.data(), labels.data(), batch);
       model.predict(batch);
     }
@@ -86,10 +86,11 @@ void watch_epochs(const Optimizer& optimizer) {
     const Set set;
     const ImageData data(set, {0.5, 0.25, true, true}), test(set, {0.5, 0.25});
     Model<Net, Device> model(Seed{1}, many<Device>(16, 3), std::move(dev));
-    Trainer trainer(model, optimizer, CrossEntropy{}, Schedule::one_cycle(6), {1.0, 1});
-    if constexpr (!Device::host_memory) {  // steps are recorded when data are seen for the first time
+    Trainer trainer(model, optimizer, CrossEntropy{},
+                    {.schedule = Schedule::one_cycle(600), .clip_norm = 1.0, .steps_per_launch = 1});
+    if constexpr (!std::is_same_v<Device, Cpu>) {  // the first use of a data set records the steps
       trainer.epoch(data);
-      trainer.evaluate(test);
+      static_cast<void>(trainer.evaluate(test));
     }
     int steps = 0, batches = 0;
     const Allocations before;
@@ -97,7 +98,7 @@ void watch_epochs(const Optimizer& optimizer) {
       trainer.epoch(data, [&](const LossSums&) { return ++steps < 1000; });
       trainer.evaluate(test, [&](std::uint64_t, const auto&) { return ++batches < 1000; });
     }
-    trainer.evaluate(test);
+    static_cast<void>(trainer.evaluate(test));
     CHECK(before.host_since() == 0);
     CHECK(before.device_since() == 0);
     CHECK(steps == 6);
@@ -119,7 +120,7 @@ void watch_predictions(int calls) {
   on_every_device([&](Device dev) {
     Predictor<Net, Device> predict(weights, 4, std::move(dev));
     float sum = 0;
-    const Allocations before;  // from the very first call on
+    const Allocations before;  // includes the first call
     for (int i = 0; i < many<Device>(calls, 4); ++i) sum += predict(x.data(), 1 + i % 4)[0];
     upload(by_hand, x.data(), predict.input().data(), x.size());
     sum += predict.run(4)[0];
@@ -135,17 +136,17 @@ TEST_CASE("allocations: the watch works") {
 #if !WATCHED && !defined(__CUDACC__)
   skip_test("malloc cannot be watched in this build");
 #else
-  static_cast<void>(device<Device>());  // which is opened by the first who asks for it
+  static_cast<void>(device<Device>());  // the first call opens the device
   const Allocations before;
 #if WATCHED
-  void* volatile kept = ::operator new(100);  // or a compiler may leave out what nobody uses
+  void* volatile kept = ::operator new(100);  // volatile, so that a compiler cannot remove the allocation
   ::operator delete(kept);
   kept = std::malloc(10);
   std::free(kept);
   CHECK(before.host_since() == 2);
 #endif
   const auto memory = on_device(device<Device>(), std::vector<float>(1 << 20));
-  CHECK(before.device_since() == (Device::host_memory ? 0 : 1));
+  CHECK(before.device_since() == (std::is_same_v<Device, Cpu> ? 0 : 1));
 #endif
 }
 

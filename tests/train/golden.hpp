@@ -21,17 +21,17 @@ namespace pytorch {
 using namespace tenon;
 using namespace tenon::tests;
 
-// Sums of up to 3136 products in another order: 1e-5 is 84 units in the last place of a logit near 1. The promise to
-// users is 1e-4. Cuda adds in yet another order and comes to 1.06e-5 in a resnet's logits. A step of training moves a
-// weight by the rate times a gradient as exact as a logit, or, with Adam, by a quotient of two; four of them stay within
-// the same bound.
+// The largest allowed difference. Sums of up to 3136 products are added in another order than PyTorch's: 1e-5 is 84
+// units in the last place of a logit near 1. The documented bound is 1e-4. Cuda adds in yet another order; its largest
+// difference is 1.06e-5, in the logits of a resnet. A training step moves a weight by the rate times a gradient, which
+// is as accurate as a logit, or, with Adam, by a quotient of two such numbers. Four steps stay within the same bound.
 constexpr double bound = std::is_same_v<Device, Cpu> ? 1e-5 : 2e-5;
 
 inline SafeTensors golden(const std::string& name) {
-  return SafeTensors::open(TENON_TESTS_DIR "/golden/torch_" + name + ".safetensors");
+  return SafeTensors::open(test_file("golden/torch_" + name + ".safetensors"));
 }
 
-/// The largest difference, relative to values above 1; infinity where one is no number.
+/// The largest difference, relative for values above 1; infinity if a difference is NaN.
 inline double distance(const float* ours, const std::vector<float>& theirs) {
   double d = 0;
   for (std::size_t i = 0; i < theirs.size(); ++i) {
@@ -51,7 +51,7 @@ std::vector<Target> targets_of(const SafeTensors& file) {
   }
 }
 
-/// Logits in eval mode, by the model, which stays as it was.
+/// Checks the logits of the model in eval mode. Does not change the model.
 template <class Model>
 void check_logits(Model& model, const std::vector<float>& x, const SafeTensors& file, const char* name) {
   const auto theirs = file.read_as<float>(name);
@@ -64,7 +64,8 @@ void check_logits(Model& model, const std::vector<float>& x, const SafeTensors& 
   CHECK(distance(ours.data(), theirs) <= bound);
 }
 
-/// Steps on one batch again and again: losses, and then every tensor. after.NAME may hold fewer values, evenly spaced.
+/// Repeats steps on one batch and checks the losses, then every tensor. after.NAME may hold fewer values, evenly
+/// spaced.
 template <class Model, class Trainer, class Target>
 void check_training(Model& model, Trainer& trainer, const std::vector<float>& x, const std::vector<Target>& targets,
                     const SafeTensors& file) {
@@ -73,14 +74,14 @@ void check_training(Model& model, Trainer& trainer, const std::vector<float>& x,
     CHECK(std::abs(ours - loss) <= bound);
   }
   const auto parameters = on_host(model.device(), model.parameters()), states = on_host(model.device(), model.states());
-  for (const plan::Tensor& t : model.tensors()) {
+  for (const plan::NamedTensor& t : model.tensors()) {
     INFO(t.name);
-    if (t.kind == plan::Tensor::Kind::counter) {
+    if (t.kind == plan::NamedTensor::Kind::counter) {
       CHECK(model.counters()[static_cast<std::size_t>(t.offset)] == file.read_as<std::int64_t>("after." + t.name)[0]);
       continue;
     }
     const auto theirs = file.read_as<float>("after." + t.name);
-    const float* all = (t.kind == plan::Tensor::Kind::parameter ? parameters : states).data() + t.offset;
+    const float* all = (t.kind == plan::NamedTensor::Kind::parameter ? parameters : states).data() + t.offset;
     std::vector<float> ours;
     for (std::size_t i = 0; i < theirs.size(); ++i)
       ours.push_back(all[i * static_cast<std::size_t>(t.dims.count()) / theirs.size()]);
@@ -89,7 +90,7 @@ void check_training(Model& model, Trainer& trainer, const std::vector<float>& x,
   check_logits(model, x, file, "after_logits");
 }
 
-/// All of that for a network, with a file that holds its tensors, inputs and targets as well.
+/// All these checks for a network whose file also holds its tensors, inputs and targets.
 template <class Net, class Optimizer, class Loss = CrossEntropy>
 void check_network(const char* name, Optimizer optimizer, Loss loss = {}, TrainerOptions options = {}) {
   const SafeTensors file = golden(name);
@@ -97,7 +98,7 @@ void check_network(const char* name, Optimizer optimizer, Loss loss = {}, Traine
   Model<Net, Device> model(Seed{1}, 8, device<Device>());
   const std::string besides[] = {"input", "targets", "logits", "losses", "after"};
   auto parameters = on_host(model.device(), model.parameters()), states = on_host(model.device(), model.states());
-  const Flat<float> flat{parameters.data(), states.data(), model.counters().data()};
+  const plan::Flat<float> flat{parameters.data(), states.data(), model.counters().data()};
   read_tensors<float>(file, model.tensors(), flat, besides);
   upload(model.device(), parameters.data(), model.parameters().data, parameters.size());
   upload(model.device(), states.data(), model.states().data, states.size());
@@ -109,7 +110,7 @@ void check_network(const char* name, Optimizer optimizer, Loss loss = {}, Traine
                                    8, device<Device>());
   CHECK(distance(predictor(x.data(), 8).data(), file.read_as<float>("logits")) <= bound);
 
-  // What we write is what PyTorch wrote, to the byte, so it reads ours as it reads its own.
+  // tenon writes the same bytes as PyTorch, so PyTorch can read files of tenon like its own files.
   const std::size_t own = tensors.size();
   for (const TensorInfo& t : file.tensors()) {
     const bool listed = std::any_of(tensors.begin(), tensors.begin() + static_cast<std::ptrdiff_t>(own),

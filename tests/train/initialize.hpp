@@ -1,5 +1,5 @@
-// How parameters start: every kind against the bound, mean, variance and kurtosis of its distribution, with the fans
-// that the layer gives it; the defaults against PyTorch's rules. (On which device: devices.hpp.)
+// Initial values of parameters: every kind against the bound, mean, variance and kurtosis of its distribution, with the
+// fans of the layer; the defaults against PyTorch's rules. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,9 +17,9 @@ using namespace tenon::tests;
 namespace {
 
 std::vector<float> values_of(const auto& model, const std::string& name) {
-  for (const plan::Tensor& t : model.tensors())
+  for (const plan::NamedTensor& t : model.tensors())
     if (t.name == name) {
-      const auto& from = t.kind == plan::Tensor::Kind::parameter ? model.parameters() : model.states();
+      const auto& from = t.kind == plan::NamedTensor::Kind::parameter ? model.parameters() : model.states();
       const auto all = on_host(model.device(), from);
       return {all.begin() + t.offset, all.begin() + t.offset + t.dims.count()};
     }
@@ -27,19 +27,19 @@ std::vector<float> values_of(const auto& model, const std::string& name) {
   return {};
 }
 
-/// What a tensor of `Net` starts from.
+/// The initial values of a tensor of `Net`.
 template <class Net>
 std::vector<float> start(const std::string& name, std::uint64_t seed = 1, int threads = 1) {
   return values_of(Model<Net, Device>(Seed{seed}, 1, device<Device>(threads)), name);
 }
 
-// Kurtosis tells the shapes apart: it does not depend on the scale.
+// Kurtosis distinguishes the shapes of distributions, because it does not depend on the scale.
 constexpr double uniform_kurtosis = 9.0 / 5, normal_kurtosis = 3;
-// A standard normal cut off at 2: Z = P(|x| < 2) = 0.954500, phi(2) = 0.0539910, E x^2 = 1 - 4 phi / Z,
+// A standard normal truncated at 2: Z = P(|x| < 2) = 0.954500, phi(2) = 0.0539910, E x^2 = 1 - 4 phi / Z,
 // E x^4 = 3 E x^2 - 16 phi / Z.
 constexpr double cut_variance = 0.773741, cut_kurtosis = 2.36543;
 
-/// Mean 0, and this deviation and kurtosis, to five standard errors of `v`.size() draws.
+/// Checks mean 0, this deviation and this kurtosis, within five standard errors of v.size() draws.
 void check_moments(const std::vector<float>& v, double deviation, double kurtosis) {
   const double n = static_cast<double>(v.size());
   double m1 = 0, m2 = 0, m4 = 0;
@@ -51,28 +51,29 @@ void check_moments(const std::vector<float>& v, double deviation, double kurtosi
   }
   CHECK(std::abs(m1) < 5 * deviation / std::sqrt(n));
   CHECK(std::abs(m2 / (deviation * deviation) - 1) < 5 * std::sqrt((kurtosis - 1) / n));
-  CHECK(std::abs(m4 / (m2 * m2) - kurtosis) < 5 * std::sqrt(24 / n));  // 24 is the normal's, the widest
+  CHECK(std::abs(m4 / (m2 * m2) - kurtosis) < 5 * std::sqrt(24 / n));  // 24 is that of the normal, the largest
 }
 
 double largest(const std::vector<float>& v) {
-  float most = 0;
-  for (const float x : v) most = std::max(most, std::abs(x));
-  return static_cast<double>(most);
+  float max = 0;
+  for (const float x : v) max = std::max(max, std::abs(x));
+  return static_cast<double>(max);
 }
 
-/// Uniform in [-bound, bound): nothing outside, and the ends are reached. 30 / n is missed once in e^30 tensors.
+/// Checks v for uniform in [-bound, bound): no value is outside, and the largest |v| is within 30 / n of the bound.
+/// This fails by chance once in e^30 tensors.
 void check_uniform(const std::vector<float>& v, double bound) {
-  CHECK(largest(v) <= bound * (1 + 1e-7));  // half a unit in the last place of float, from rounding the bound
+  CHECK(largest(v) <= bound * (1 + 1e-7));  // rounding the bound to float: half a unit in the last place
   CHECK(largest(v) > bound * (1 - 30 / static_cast<double>(v.size())));
   check_moments(v, bound / std::sqrt(3.0), uniform_kurtosis);
 }
 
 // 784 in, 256 out: 200,704 draws
-template <class... Options>
+template <auto... Options>
 using Wide = Sequential<Input<784>, Linear<256, Options...>>;
 
 // 16 channels in 4 groups, 64 filters of 3 x 5: fan_in 4 * 15, fan_out 16 * 15
-template <class... Options>
+template <auto... Options>
 using Grouped = Sequential<Input<16, 8, 8>, Conv2d<64, Kernel<3, 5>, Groups<4>, Options...>>;
 
 }  // namespace
@@ -85,7 +86,7 @@ TEST_CASE("initialize: the uniform kinds") {
 TEST_CASE("initialize: the normal kinds") {
   check_moments(start<Wide<KaimingNormal>>("0.weight"), std::sqrt(2.0 / 784), normal_kurtosis);
   check_moments(start<Wide<XavierNormal>>("0.weight"), std::sqrt(2.0 / (784 + 256)), normal_kurtosis);
-  CHECK(largest(start<Wide<KaimingNormal>>("0.weight")) > 4 * std::sqrt(2.0 / 784));  // tails are there
+  CHECK(largest(start<Wide<KaimingNormal>>("0.weight")) > 4 * std::sqrt(2.0 / 784));  // the tails are present
 }
 
 TEST_CASE("initialize: a truncated normal is drawn again beyond two deviations, not clipped") {
@@ -107,11 +108,12 @@ TEST_CASE("initialize: constants, also those of the norms") {
   CHECK(start<Norms>("2.bias") == std::vector<float>(48, 0));
 }
 
-// kaiming_uniform(a = sqrt 5) is sqrt(6 / ((1 + 5) fan_in)) = 1 / sqrt(fan_in), and so is the bound of the bias.
+// The bound of kaiming_uniform(a = sqrt 5) is sqrt(6 / ((1 + 5) fan_in)) = 1 / sqrt(fan_in). The bias has the same
+// bound.
 TEST_CASE("initialize: Linear and Conv2d start as PyTorch's do unless told otherwise") {
   check_uniform(start<Wide<>>("0.weight"), 1 / std::sqrt(784.0));
   check_uniform(start<Wide<>>("0.bias"), 1 / std::sqrt(784.0));
-  check_uniform(start<Sequential<Input<5, 100>, Linear<300>>>("0.weight"), 0.1);  // of a sequence, the last dimension
+  check_uniform(start<Sequential<Input<5, 100>, Linear<300>>>("0.weight"), 0.1);  // fan_in: the last dimension
 
   using Plain = Sequential<Input<16, 8, 8>, Conv2d<256, Kernel<3, 5>>>;
   check_uniform(start<Plain>("0.weight"), 1 / std::sqrt(16.0 * 15));
@@ -119,13 +121,13 @@ TEST_CASE("initialize: Linear and Conv2d start as PyTorch's do unless told other
   check_uniform(start<Grouped<>>("0.weight"), 1 / std::sqrt(4.0 * 15));
   check_uniform(start<Grouped<>>("0.bias"), 1 / std::sqrt(4.0 * 15));
 
-  // An option is the weight's: the bias keeps PyTorch's bound.
+  // An option applies to the weight only: the bias keeps PyTorch's bound.
   check_uniform(start<Wide<TruncatedNormal<>>>("0.bias"), 1 / std::sqrt(784.0));
   check_uniform(start<Grouped<XavierUniform>>("0.bias"), 1 / std::sqrt(4.0 * 15));
 }
 
-// An output of a grouped convolution sees the channels of its group alone, and an input is seen by its group's outputs.
-// (PyTorch's fan_out counts all outputs.)
+// In a grouped convolution, outputs and inputs are connected only within a group. (PyTorch's fan_out counts all
+// outputs.)
 TEST_CASE("initialize: the fans of a convolution are those of one group") {
   check_uniform(start<Grouped<KaimingUniform>>("0.weight"), std::sqrt(6.0 / (4 * 15)));
   check_moments(start<Grouped<KaimingNormal>>("0.weight"), std::sqrt(2.0 / (4 * 15)), normal_kurtosis);

@@ -1,4 +1,5 @@
-// Predictor: the same numbers as the model's, from a file or from memory, shared by threads. (On which device: devices.hpp.)
+// Predictor: the same numbers as those of the model, loaded from a file or from memory, with weights shared by threads.
+// Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -78,7 +79,8 @@ TEST_CASE("predict: threads share weights") {
   std::vector<int> wrong(4);
   for (std::size_t t = 0; t < wrong.size(); ++t)
     threads.emplace_back([&, t] {
-      Predictor<Net, Device> predict(weights);  // a device of its own: on Cuda, a stream that no other thread waits for
+      // Has a separate device: on Cuda, a stream that no other thread waits for.
+      Predictor<Net, Device> predict(weights);
       for (int i = 0; i < many<Device>(200, 5); ++i)
         wrong[t] += std::memcmp(predict(x.data()).data(), y.data(), y.size_bytes()) != 0;
     });

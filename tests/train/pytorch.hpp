@@ -1,5 +1,5 @@
-// Against PyTorch, small networks of vectors and sequences: files read and written byte for byte, logits, losses, trained
-// weights and statistics. (On which device: devices.hpp.)
+// Compares small networks of vectors and sequences with PyTorch: files read and written byte for byte, logits, losses,
+// trained weights and statistics. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,9 +1,9 @@
-// Against PyTorch, the four models of the programs as docs/models.md gives them: logits, losses, trained weights.
-// (On which device: devices.hpp.)
+// Compares the four models of the programs, as described in docs/models.md, with PyTorch: logits, losses, trained
+// weights. Runs on any device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "../../examples/models.hpp"
+#include "../../examples/programs/models.hpp"
 #include "tenon/optimizers/sgd.hpp"
 #include "train/golden.hpp"
 
@@ -11,7 +11,7 @@ using namespace pytorch;
 
 namespace {
 
-/// As pseudo() of tools/make_golden_models.py, to the bit: numbers in centre +- scale from a hash of (salt, index).
+/// The same bits as pseudo() of tools/make_golden_models.py: numbers in centre +- scale from a hash of (salt, index).
 float pseudo(std::uint32_t index, std::uint32_t salt, double scale, double centre) {
   std::uint32_t x = index + salt * 0x9E3779B9u;
   x = (x ^ (x >> 16)) * 0x7FEB352Du;
@@ -23,12 +23,12 @@ float pseudo(std::uint32_t index, std::uint32_t salt, double scale, double centr
 template <class Net>
 void fill(Model<Net, Device>& model) {
   auto parameters = on_host(model.device(), model.parameters()), states = on_host(model.device(), model.states());
-  std::vector<plan::Tensor> sorted = model.tensors();
+  std::vector<plan::NamedTensor> sorted = model.tensors();
   std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.name < b.name; });
   for (std::size_t k = 0; k < sorted.size(); ++k) {
-    const plan::Tensor& t = sorted[k];
+    const plan::NamedTensor& t = sorted[k];
     const std::string last = t.name.substr(t.name.rfind('.') + 1);
-    if (t.kind == plan::Tensor::Kind::counter) {
+    if (t.kind == plan::NamedTensor::Kind::counter) {
       model.counters()[static_cast<std::size_t>(t.offset)] = 7;
       continue;
     }
@@ -37,7 +37,7 @@ void fill(Model<Net, Device>& model) {
     const double scale = matrix       ? std::sqrt(6.0 / static_cast<double>(t.dims.count() / t.dims[0]))
                          : around_one ? 0.5
                                       : 0.25;
-    float* values = (t.kind == plan::Tensor::Kind::parameter ? parameters : states).data() + t.offset;
+    float* values = (t.kind == plan::NamedTensor::Kind::parameter ? parameters : states).data() + t.offset;
     for (std::uint32_t i = 0; i < t.dims.count(); ++i)
       values[i] = pseudo(i, static_cast<std::uint32_t>(k) + 1, scale, around_one ? 1 : 0);
   }

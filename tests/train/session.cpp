@@ -1,6 +1,6 @@
-// Session: the very bits of a Model and a Trainer made alike, behind an interface; on the Cpu.
+// Session: the same bits as a Model and a Trainer with the same options, behind an interface; on the Cpu.
 // SPDX-License-Identifier: MIT
-#include "tenon/train/session_of.hpp"
+#include "tenon/train/session_impl.hpp"
 
 #include "catch.hpp"
 #include "files.hpp"
@@ -15,12 +15,16 @@ using Net =
     Sequential<Input<1, 6, 6>, Conv2d<4, Kernel<3>>, BatchNorm<>, ReLU, Flatten, Dropout<Rate<1, 4>>, Linear<10>>;
 
 SessionOptions options() {
-  return {Seed{3}, 8, AdamW{1e-2}, {.label_smoothing = 0.1f, .class_weights = {}}, Schedule::cosine(20), {0.5, 64}};
+  return {Seed{3},
+          8,
+          AdamW{1e-2},
+          {.label_smoothing = 0.1f, .class_weights = {}},
+          {.schedule = Schedule::cosine(20), .clip_norm = 0.5, .steps_per_launch = 64}};
 }
 
 }  // namespace
 
-// Commas within a type, and a second instance of what this unit instantiates by use.
+// A type that contains commas, and a type that this file also instantiates implicitly.
 TENON_INSTANTIATE(tenon::Sequential<tenon::Input<4>, tenon::Linear<3>>, tenon::Cpu);
 TENON_INSTANTIATE(Net, tenon::Cpu);
 
@@ -29,7 +33,7 @@ TEST_CASE("a session takes the steps of a trainer, predicts as its model, and sa
   const ImageData data(set, {0.5, 0.3, true, true});
   const SessionOptions o = options();
   Model<Net> model(o.seed, o.capacity, Cpu());
-  Trainer trainer(model, o.optimizer, o.loss, o.schedule, o.trainer);
+  Trainer trainer(model, o.optimizer, o.loss, o.trainer);
   const auto session = make_session<Net>(o, Cpu());
 
   std::vector<float> x(8 * Session<Net>::inputs);
@@ -50,7 +54,7 @@ TEST_CASE("a session takes the steps of a trainer, predicts as its model, and sa
   CHECK(session->parameters() == std::vector<float>(model.parameters().begin(), model.parameters().end()));
   CHECK(session->parameter_count() == 4 * 9 + 4 + 4 + 4 + 64 * 10 + 10);
   CHECK(session->optimizer().lr == 1e-2);
-  CHECK(session->schedule().at(5) == o.schedule.at(5));
+  CHECK(session->schedule().at(5) == o.trainer.schedule.at(5));
 
   int batches = 0;
   const LossSums tested = session->evaluate(data, [&](std::uint64_t first, std::span<const float> y) {

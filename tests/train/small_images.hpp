@@ -1,4 +1,5 @@
-// Small sets of images, and a network that has all that could go wrong in a step: for the tests of training.
+// For the tests of training: small sets of images, and a network with all layers that could make the bits of a step
+// differ.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,12 +10,12 @@
 
 namespace tenon::tests {
 
-// Everything that could make bits depend on threads: convolution, batch statistics, dropout, residuals, a short last batch.
+// Everything that could make bits depend on threads: convolution, batch statistics, dropout, residuals.
 using NetOfAll = Sequential<Input<1, 8, 8>, Conv2d<6, Kernel<3>, Padding<1>>, BatchNorm<>, ReLU, MaxPool2d<2>,
                             Residual<Conv2d<6, Kernel<3>, Padding<1>>, ReLU>, Flatten, Linear<20>, ReLU,
                             Dropout<Rate<1, 4>>, Linear<4>>;
 
-// Images whose class is the quarter that is bright.
+// 8 x 8 images with one bright quarter; the class is its number.
 inline ImageSet quarters(int count) {
   ImageSet s{count, 1, 8, 8, {}, {}};
   for (int i = 0; i < count; ++i) {
@@ -32,7 +33,7 @@ inline ImageSet quarters(int count) {
   return s;
 }
 
-// 6 x 6, of ten classes, with nothing to learn.
+// Random 6 x 6 images of ten classes, with nothing to learn.
 inline ImageSet random_images(int count) {
   ImageSet set{count, 1, 6, 6, {}, {}};
   const random::Key key{7, random::Use::user, 0, 0};

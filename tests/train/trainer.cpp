@@ -8,7 +8,7 @@ using Device = tenon::Cpu;
 namespace {
 
 Cpu cpu(int threads, Isa isa) {
-  Cpu dev = cpu_with_threads(threads);
+  Cpu dev(threads);
   dev.set_isa(isa);
   return dev;
 }
@@ -16,11 +16,11 @@ Cpu cpu(int threads, Isa isa) {
 }  // namespace
 
 TEST_CASE("trainer: the same bits for any number of threads") {
-  const ImageSet set = quarters(107);  // 16 does not divide it
+  const ImageSet set = quarters(107);  // not a multiple of 16
   for (const Isa isa : {Isa::portable, detect_isa()}) {
     const auto one = train(set, cpu(1, isa));
     CHECK(one == train(set, cpu(2, isa)));
     CHECK(one == train(set, cpu(3, isa)));
-    CHECK(one == train(set, cpu(2, isa), 3));  // left and entered again in the middle of an epoch
+    CHECK(one == train(set, cpu(2, isa), 3));  // the epoch is left and continued
   }
 }

@@ -1,5 +1,5 @@
-// Trainer: it learns, its bits are the same in every run, it stops where it should, and it keeps good weights. (On which
-// device: devices.hpp.)
+// Trainer: it learns, its bits are the same in every run, it stops at errors, and it keeps good weights. Runs on any
+// device (devices.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -34,10 +34,11 @@ std::vector<unsigned char> bits(const M& m) {
   return b;
 }
 
-// Two epochs, each left after so many calls of what sees its steps, and entered again.
-std::vector<unsigned char> train(const ImageSet& set, Device dev, int stop_after = 0, int steps_a_launch = 64) {
+// Trains two epochs. Each is left once, after stop_after calls of the callback, and then continued.
+std::vector<unsigned char> train(const ImageSet& set, Device dev, int stop_after = 0, int steps_per_launch = 64) {
   Made<Net> model(Seed{5}, 16, std::move(dev));
-  Trainer trainer(model, AdamW{}, CrossEntropy{}, Schedule::one_cycle(30), {1.0, steps_a_launch});
+  Trainer trainer(model, AdamW{}, CrossEntropy{},
+                  {.schedule = Schedule::one_cycle(30), .clip_norm = 1.0, .steps_per_launch = steps_per_launch});
   const ImageData data(set, {0.5, 0.25, true, true});
   for (int epoch = 0; epoch < 2; ++epoch) {
     int steps = 0;
@@ -50,7 +51,7 @@ std::vector<unsigned char> train(const ImageSet& set, Device dev, int stop_after
 }  // namespace
 
 TEST_CASE("trainer: the same bits from run to run, and when an epoch is left and entered again") {
-  const ImageSet set = quarters(107);  // 16 does not divide it
+  const ImageSet set = quarters(107);  // not a multiple of 16
   const auto one = train(set, device<Device>());
   CHECK(one == train(set, device<Device>()));
   CHECK(one == train(set, device<Device>(), 3, 2));
@@ -103,7 +104,7 @@ TEST_CASE("trainer: clipping scales the gradient to the norm, and no further") {
   Sgd sgd;
   sgd.lr = 1;
   sgd.momentum = 0;
-  Trainer trainer(model, sgd, CrossEntropy{}, Schedule::constant(), {0.01});
+  Trainer trainer(model, sgd, CrossEntropy{}, {.schedule = Schedule::constant(), .clip_norm = 0.01});
   const auto before = on_host(model.device(), model.parameters());
   const float x[] = {3, -4};
   const std::int32_t label = 1;
@@ -127,7 +128,8 @@ TEST_CASE("trainer: AdamW spares biases and norms, unless told otherwise") {
     const auto before = on_host(model.device(), model.parameters());
     trainer.step(x, labels, 2);
     const auto after = on_host(model.device(), model.parameters());
-    // The input is zero, so 0.weight has no gradient: what changes it is decay. Nor has 0.bias, which BatchNorm subtracts.
+    // The input is zero, so the gradient of 0.weight is 0 and only decay changes it. The gradient of 0.bias is also 0,
+    // because BatchNorm subtracts it.
     const auto& t = model.tensors();
     const auto at = [&](std::size_t i) { return static_cast<std::size_t>(t[i].offset); };
     REQUIRE((t[0].name == "0.weight" && t[1].name == "0.bias" && t[2].name == "1.weight"));
@@ -202,22 +204,22 @@ TEST_CASE("trainer: an update that would overflow is taken back, and one that ru
     CHECK(on_host(model.device(), model.parameters()) == good);
     CHECK(on_host(model.device(), trainer.state()[0].span()) == state);
     CHECK(trainer.progress().step == 1);
-    trainer.optimizer().lr = 1e-3;  // and nothing is in the way of going on
+    trainer.optimizer().lr = 1e-3;  // training can continue
     CHECK(std::isfinite(trainer.step(x.data(), labels.data(), 16).loss()));
     CHECK(trainer.progress().step == 2);
   };
   refuses(Adam{1e300}, 2, "update");
   refuses(Sgd{1e39}, 2, "update");
-  refuses(Adam{1e37}, 3, "loss");  // finite weights, but no finite loss with them
+  refuses(Adam{1e37}, 3, "loss");  // the weights are finite, but the loss is not
   refuses(Sgd{1e37}, 3, "loss");
 }
 
 TEST_CASE("trainer: with an update that ruined the weights goes all that its step changed") {
   const ImageSet set = quarters(64);
   const ImageData data(set);
-  for (const bool asked : {false, true}) {  // whether the weights are good before they are saved
+  for (const bool asked : {false, true}) {  // whether verify_last_update() is called
     Made<Net> model(Seed{5}, 16, device<Device>());
-    Trainer trainer(model, Sgd{1e-3}, CrossEntropy{}, {}, {0, 1});
+    Trainer trainer(model, Sgd{1e-3}, CrossEntropy{}, {.steps_per_launch = 1});
     std::vector<unsigned char> good;
     std::vector<long long> counters;
     Progress before;
@@ -229,7 +231,7 @@ TEST_CASE("trainer: with an update that ruined the weights goes all that its ste
         before = trainer.progress();
         trainer.optimizer().lr = 1e37;
       } else if (asked) {
-        trainer.settle();
+        trainer.verify_last_update();
       }
       return true;
     };
@@ -249,7 +251,7 @@ TEST_CASE("trainer: with an update that ruined the weights goes all that its ste
     trainer.optimizer().lr = 1e-3;
     CHECK(trainer.epoch(data, [](const LossSums&) { return true; }));
     CHECK(trainer.progress().step == 4);
-    trainer.settle();
+    trainer.verify_last_update();
   }
 }
 
@@ -286,9 +288,9 @@ TEST_CASE("trainer: wrong arguments are said") {
   const float x[12] = {};
   const std::int32_t labels[] = {0, 3, 0};
   CHECK_THROWS_WITH(trainer.step(x, labels, 3), "[Model] expected a batch of 1 to 2 samples, got 3");
-  if constexpr (Device::host_memory) {
+  if constexpr (std::is_same_v<Device, Cpu>) {
     CHECK_THROWS_WITH(trainer.step(x, labels, 2), "[CrossEntropy] expected labels from 0 to 2, got 3");
-  } else {  // kernels alone see labels
+  } else {  // the host does not read labels
     CHECK_THROWS_AS(trainer.step(x, labels, 2), NonFinite);
   }
   CrossEntropy weighted;
@@ -307,11 +309,12 @@ TEST_CASE("trainer: numbers that make no sense are said when it is made") {
   Made<Small> model(Seed{1}, 2, device<Device>());
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const auto make = [&](auto optimizer, double clip_norm = 0) {
-    Trainer(model, optimizer, CrossEntropy{}, {}, {.clip_norm = clip_norm});
+    Trainer(model, optimizer, CrossEntropy{}, {.clip_norm = clip_norm});
   };
   CHECK_THROWS_WITH(make(Adam{-1}), "[Trainer] expected a learning rate of 0 or above, got -1");
   CHECK_THROWS_WITH(make(Sgd{}, nan), "[Trainer] expected a clip_norm of 0 (none) or above, got nan");
   CHECK_THROWS_WITH(make(Adam{.beta2 = 2}), "[Adam] expected beta2 from 0 to below 1, got 2");
+  CHECK_THROWS_WITH(make(Adam{.epsilon = 0}), "[Adam] expected an epsilon of 1e-30 or above, got 0");
   CHECK_THROWS_WITH(make(AdamW{.weight_decay = -0.5}), "[AdamW] expected a weight_decay of 0 or above, got -0.5");
   CHECK_THROWS_WITH(make(AnyOptimizer(Sgd{.momentum = -1})), "[Sgd] expected a momentum of 0 or above, got -1");
 }
@@ -339,7 +342,7 @@ TEST_CASE("trainer: images that are not all there are refused") {
   set = quarters(5);
   set.pixels.pop_back();
   CHECK_THROWS_WITH(ImageData(set), std::string(expected) + "319 pixels and 5 labels");
-  static_assert(!std::is_constructible_v<ImageData, ImageSet>);  // which would be gone
+  static_assert(!std::is_constructible_v<ImageData, ImageSet>);  // a temporary set would no longer exist
   static_assert(std::is_constructible_v<ImageData, ImageSet&>);
   static_assert(std::is_constructible_v<ImageData, ImageData>);
 }

@@ -1,4 +1,4 @@
-// malloc itself is watched, because Eigen does not go through operator new. To be included by one file of a program.
+// Counts calls of malloc itself, because Eigen does not use operator new. Include it in one file of a program only.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -7,9 +7,9 @@
 #include <cstdlib>
 
 #if defined(__CUDACC__)
-#define WATCHED 0  // the driver of a GPU allocates as it likes
+#define WATCHED 0  // the driver of a GPU allocates by itself
 #elif defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define WATCHED 0  // a sanitizer has its own malloc
+#define WATCHED 0  // a sanitizer replaces malloc
 #elif defined(__has_feature)
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
 #define WATCHED 0
@@ -21,7 +21,7 @@
 #define WATCHED 0
 #endif
 
-/// Calls of malloc and its kin so far; where WATCHED is 0, none is seen.
+/// Number of calls of malloc, calloc, realloc and aligned variants so far. Always 0 if WATCHED is 0.
 inline std::atomic<long> host_allocations{0};
 
 #if WATCHED

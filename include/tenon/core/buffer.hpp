@@ -1,18 +1,21 @@
-// Buffer: zeroed, 64-byte aligned memory that owns itself. Made once; nothing here grows.
+// Buffer: an owner of zeroed, 64-byte aligned memory. Its size is fixed at construction. The constructor throws Error if
+// the buffer exceeds the memory that this process may use.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>
 #include <cstring>
+#include <limits>
 #include <new>
 #include <type_traits>
 #include <utility>
 
+#include "tenon/core/resources.hpp"
 #include "tenon/core/view.hpp"
 
 namespace tenon {
 
-inline constexpr std::size_t buffer_alignment = 64;  // a cache line, and the widest vector
+inline constexpr std::size_t buffer_alignment = 64;  // one cache line and one vector of the widest kind
 
 template <class T>
 class Buffer {
@@ -22,6 +25,8 @@ class Buffer {
   Buffer() = default;
   explicit Buffer(std::size_t n) : size_(n) {
     if (n == 0) return;
+    if (n > std::numeric_limits<std::size_t>::max() / 2 / sizeof(T)) throw std::bad_alloc();
+    require_memory(n * sizeof(T), "memory");
     data_ = static_cast<T*>(::operator new (n * sizeof(T), std::align_val_t{buffer_alignment}));
     std::memset(static_cast<void*>(data_), 0, n * sizeof(T));
   }

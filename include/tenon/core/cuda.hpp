@@ -1,129 +1,52 @@
-// Cuda: the device whose kernels run on an NVIDIA GPU. Here it is a handle, and none of CUDA's headers is needed: a unit
-// compiled by g++ may hold one. What it does is in kernels/tenon/cuda/, for units that nvcc compiles; the functions that
-// are declared here alone are defined in each of those.
+// Cuda: the device whose kernels run on an NVIDIA GPU. This header has only the handle and includes none of CUDA's headers,
+// so a unit compiled by g++ may hold one. The implementation is in kernels/tenon/cuda/, for units that nvcc compiles. Each
+// such unit defines the functions that are only declared here.
 //
-// Work goes to one stream and is done in order. A function that hands numbers to the host (download, a loss's sums) waits
-// for it; all others return at once. An error of a kernel is seen by the next function that waits.
+// Work is submitted to one stream and runs in order. A function that returns numbers to the host (download, a loss's sums)
+// waits for the stream. All others return at once. The next function that waits reports an error of a kernel.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <string>
-#include <type_traits>
-#include <utility>
-#include <vector>
 
-#include "tenon/core/arguments.hpp"
-#include "tenon/core/view.hpp"
+#include "tenon/core/cuda_memory.hpp"
+#include "tenon/core/cuda_recorder.hpp"
+#include "tenon/core/device.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
-/// How products of float matrices are computed. Sums, parameters and all that is stored are float in each.
+/// How products of float matrices are computed. Sums, parameters and all stored values are float in every mode.
 enum class CudaMath {
   fp32,  // as float
   tf32,  // factors rounded to 10 bits of mantissa, on tensor cores
   bf16   // factors rounded to 7 bits of mantissa, on tensor cores
 };
 
-/// Why that GPU cannot be used here, in one line with what to do; empty if it can: no driver or one that is too old, no
-/// GPU, no code for its architecture. `ordinal` counts those that CUDA_VISIBLE_DEVICES leaves. Never throws.
+/// One line that says why this GPU cannot be used and what to do; empty if it can be used. Reasons: no driver or one that
+/// is too old, no GPU, no code for its architecture. `ordinal` counts the GPUs that CUDA_VISIBLE_DEVICES leaves visible.
+/// Never throws.
 template <class = void>
 std::string cuda_problem(int ordinal = 0);
 
 struct CudaState;  // kernels/tenon/cuda/device.cuh
 
-/// What changes from one step to the next and kernels must know. A recorded step is replayed with the arguments that it
-/// was recorded with, so its kernels read this instead, from device memory.
-struct CudaCursor {
-  std::uint64_t first_sample = 0;  // position in the epoch of the batch's first sample
-  std::uint32_t step = 0;          // updates made before
-  std::uint32_t epoch = 0;         // epochs finished
-  double learning_rate = 0;
-  double grad_scale = 1;  // clipping
-  int stopped = 0;        // not 0: from this step on nothing is changed any more, and the host is to look into it
-  std::uint32_t stopped_at = 0;
-};
-
-/// What host and device tell each other about some recorded steps.
-struct CudaControl {
-  static constexpr int most_steps = 64;
-  CudaCursor cursor;
-  LossSums batch_sums;                // of the running step, written by the loss
-  LossSums sums;                      // of the steps made
-  std::uint32_t rates_from = 0;       // the step of rates[0]
-  double rates[most_steps + 1] = {};  // learning rates of the steps to come
-};
-
-/// The GPU of that number among those that CUDA_VISIBLE_DEVICES leaves. Throws Error with cuda_problem(ordinal).
+/// The GPU with this number among those that CUDA_VISIBLE_DEVICES leaves visible. Throws Error with cuda_problem(ordinal)
+/// if it cannot be used.
 template <class = void>
 std::shared_ptr<CudaState> open_cuda(int ordinal);
-/// Zeroed memory, null for no bytes, of the GPU `gpu`; if that is -1, of the calling thread's, and `gpu` then says which.
-template <class = void>
-void* cuda_allocate(std::size_t bytes, int& gpu);
-template <class = void>
-void cuda_free(void* p, int gpu) noexcept;
 
-/// Zeroed memory of a GPU that owns itself. The host may not look into it.
-template <class T>
-class CudaBuffer {
-  static_assert(std::is_trivially_copyable_v<T>, "tenon::CudaBuffer<T>: T must be trivially copyable");
-
- public:
-  CudaBuffer() = default;
-  explicit CudaBuffer(std::size_t n, int gpu = -1)
-      : data_(static_cast<T*>(cuda_allocate<>(n * sizeof(T), gpu))), size_(n), gpu_(gpu) {}
-  CudaBuffer(CudaBuffer&& o) noexcept
-      : data_(std::exchange(o.data_, nullptr)), size_(std::exchange(o.size_, 0)), gpu_(o.gpu_) {}
-  CudaBuffer& operator=(CudaBuffer&& o) noexcept {
-    std::swap(data_, o.data_);
-    std::swap(size_, o.size_);
-    std::swap(gpu_, o.gpu_);
-    return *this;
-  }
-  ~CudaBuffer() {
-    if (data_) cuda_free<>(data_, gpu_);
-  }
-
-  T* data() { return data_; }
-  const T* data() const { return data_; }
-  std::size_t size() const { return size_; }
-  int gpu() const { return gpu_; }  // -1: of none, for there is no memory
-  Span<T> span() { return {data_, size_}; }
-  Span<const T> span() const { return {data_, size_}; }
-
- private:
-  T* data_ = nullptr;
-  std::size_t size_ = 0;
-  int gpu_ = -1;
-};
-
-/// Launches that were captured once and are replayed as one (kernels/tenon/cuda/recorder.cuh); null: none.
-using CudaGraph = std::shared_ptr<void>;
-
-/// Graphs of the steps of a training, or of the batches of an evaluation: the device's memory of the control block, and a
-/// graph for each size of the batch and number of them.
-class CudaRecorder {
- public:
-  explicit CudaRecorder(int gpu = -1) : control(1, gpu) {}
-
-  CudaBuffer<CudaControl> control;
-  CudaControl host;
-  struct Graph {
-    int batch, steps;
-    CudaGraph graph;
-  };
-  std::vector<Graph> graphs;
-};
-
-/// A stream of one GPU. Copies share it. Whatever is done with it is done on that GPU, by any thread, but by one at a time;
-/// which GPU is the thread's own for other uses of CUDA stays as it is.
+/// A stream of one GPU. Copies share it. Any thread may use it, but only one at a time, and its work runs on that GPU. The
+/// current GPU of the calling thread for other uses of CUDA does not change.
 class Cuda {
  public:
   template <class T>
   using Buffer = CudaBuffer<T>;
-  static constexpr bool host_memory = false;
+  template <class T>
+  using Pointer = CudaPointer<T>;
   using Graph = CudaGraph;
   using Recorder = CudaRecorder;
 
@@ -133,10 +56,7 @@ class Cuda {
   CudaState& state() const { return *state_; }
   int ordinal() const { return ordinal_; }
 
-  /// Of the Cpu; here scratch memory is measured when a model is made (kernels/tenon/cuda/launch.cuh).
-  void reserve_scratch(std::size_t) {}
-
-  // Each handle's own:
+  // Copies of the handle do not share these:
   CudaMath math = CudaMath::fp32;
   bool allow_cublas = true;  // for large products
 
@@ -145,6 +65,29 @@ class Cuda {
   int ordinal_;
 };
 
+inline CudaRecorder::CudaRecorder(const Cuda& dev) : control(1, dev.ordinal()) {}
+
+// The functions of a device (core/device.hpp), defined in kernels/tenon/cuda/device.cuh and recorder.cuh.
+template <class T>
+CudaBuffer<T> allocate(const Cuda& dev, std::size_t n) {
+  return CudaBuffer<T>(n, dev.ordinal());
+}
+template <class T>
+void copy(const Cuda& dev, const T* from, T* to, std::size_t n);
+template <class T>
+void upload(const Cuda& dev, const T* from, T* to, std::size_t n);
+template <class T>
+void download(const Cuda& dev, const T* from, T* to, std::size_t n);
+template <class T>
+void fill_zeros(const Cuda& dev, T* to, std::size_t n);
+template <class = void>
+void wait(const Cuda& dev);
+inline int memory_space(const Cuda& dev) { return dev.ordinal(); }
+template <class F>
+void measure_scratch(Cuda& dev, F&& f);
+/// Uses tenon's own kernels only, because cuBLAS takes long to load.
+inline void prepare_for_prediction(Cuda& dev) { dev.allow_cublas = false; }
+
 }  // namespace tenon::kernels
 
 namespace tenon {
@@ -152,3 +95,5 @@ using kernels::Cuda;
 using kernels::cuda_problem;
 using kernels::CudaMath;
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

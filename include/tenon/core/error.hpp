@@ -1,6 +1,6 @@
-// How the library says no at run time: one exception type, one sentence, always of the same form.
+// Run-time errors: one exception type, whose message is one sentence of a fixed form.
 //   [load_idx] expected 60000 labels, got 59999 (data/train-labels-idx1-ubyte)
-// The library never prints, exits or aborts. How it says no at compile time: core/require.hpp.
+// The library never prints, exits or aborts. Compile-time errors: core/require.hpp.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,6 +8,10 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -29,7 +33,7 @@ class Error : public std::runtime_error {
 
 namespace detail {
 
-/// `[Adam] expected beta1 from 0 to below 1, got 1.5`, unless it holds.
+/// Throws Error unless `holds`, for example: `[Adam] expected beta1 from 0 to below 1, got 1.5`.
 inline void check_option(std::string_view of, std::string_view option, std::string_view range, double got, bool holds) {
   if (holds) return;
   char text[32];
@@ -42,3 +46,5 @@ inline void check_option(std::string_view of, std::string_view option, std::stri
 
 }  // namespace detail
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

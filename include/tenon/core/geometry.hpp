@@ -1,21 +1,23 @@
-// The numbers that kernels are templated on: activation, window, convolution and epilogue, as plain values.
-// All are structural, so they are legal template arguments; all describe per-sample work and never a network.
+// The parameters of kernels as plain values: activation, window, convolution and epilogue.
+// Their types are structural, so they can be template arguments. They describe the work for one sample, not a network.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/core/shape.hpp"
 
-namespace tenon {
-
-enum class Activation { none, relu, leaky_relu, sigmoid, tanh, gelu, gelu_tanh, silu };
+namespace tenon::kernels {
 
 /// An elementwise function; `num / den` is the negative slope of leaky_relu.
-struct Act {
-  Activation kind = Activation::none;
+struct Activation {
+  enum class Kind { none, relu, leaky_relu, sigmoid, tanh, gelu, gelu_tanh, silu };
+  static constexpr Kind none = Kind::none, relu = Kind::relu, leaky_relu = Kind::leaky_relu, sigmoid = Kind::sigmoid,
+                        tanh = Kind::tanh, gelu = Kind::gelu, gelu_tanh = Kind::gelu_tanh, silu = Kind::silu;
+
+  Kind kind = Kind::none;
   int num = 0, den = 1;
 
-  constexpr bool operator==(const Act&) const = default;
-  /// Its derivative can be computed from its value alone, so the input need not be kept.
+  constexpr bool operator==(const Activation&) const = default;
+  /// True if the derivative can be computed from the output alone. The input is then not kept.
   constexpr bool from_output() const {
     return kind != Activation::gelu && kind != Activation::gelu_tanh && kind != Activation::silu;
   }
@@ -31,7 +33,7 @@ struct Window {
   constexpr bool fits(int h, int w) const { return h + 2 * ph >= dh * (kh - 1) + 1 && w + 2 * pw >= dw * (kw - 1) + 1; }
 };
 
-/// Windows that neither overlap nor reach outside: what a convolution can pool while it has the pixels at hand.
+/// True if the windows do not overlap and do not extend beyond the image. A convolution can fuse such a pooling.
 constexpr bool tiles_image(const Window& w) {
   return w.kh == w.sh && w.kw == w.sw && w.ph == 0 && w.pw == 0 && w.dh == 1 && w.dw == 1;
 }
@@ -56,23 +58,24 @@ struct PoolDims {
   constexpr int ow() const { return window.out_w(w); }
 };
 
-/// What is done to an operation's result before it is stored: activation, then max-pooling (if pooled), then the order
-/// of the result: channels-last (h, w, c) as ever inside a network, or (c, h, w) where a Flatten follows.
-struct Fuse {
-  Act act{};
+/// What a kernel does to its result before it stores it: the activation, then max-pooling (if pooled), then the order of
+/// the result: channels-last (h, w, c), or channels-first (c, h, w) if a Flatten follows.
+struct Epilogue {
+  Activation activation{};
   bool pooled = false;
   Window pool{};
   bool channels_first = false;
 
-  constexpr bool operator==(const Fuse&) const = default;
+  constexpr bool operator==(const Epilogue&) const = default;
 };
 
-// The same values as empty types, to be passed to kernels and deduced there.
-template <ConvDims D>
-struct Conv {};
+// The same values as empty types. Kernels take them as arguments and deduce the values.
+// HasDx: whether the backward pass of this convolution may be asked for dx.
+template <ConvDims D, bool HasDx = true>
+struct ConvTag {};
 template <PoolDims D>
-struct Pool {};
-template <Fuse F>
-struct Epilogue {};
+struct PoolTag {};
+template <Epilogue F>
+struct EpilogueTag {};
 
-}  // namespace tenon
+}  // namespace tenon::kernels

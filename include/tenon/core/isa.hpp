@@ -1,4 +1,4 @@
-// Isa: which hand-written path the CPU kernels take. Chosen once, at run time; TENON_ISA=portable|avx2 forces it.
+// Isa: the hand-written path that the CPU kernels take. It is chosen once, at run time. TENON_ISA=portable|avx2 forces it.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -23,7 +23,8 @@ inline Isa detect_isa() {
   return Isa::portable;
 }
 
-/// detect_isa(), unless the environment variable TENON_ISA names another; a path that would not run is an Error.
+/// detect_isa(), unless the environment variable TENON_ISA names another path. Throws Error if the processor cannot run it,
+/// or if there is no such path.
 inline Isa choose_isa() {
   const Isa best = detect_isa();
   const char* forced = std::getenv("TENON_ISA");

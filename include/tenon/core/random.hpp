@@ -1,7 +1,7 @@
-// Random numbers as a function, not a stream: Philox 4x32-10 of (seed, use, layer, step, sample, element).
+// Random numbers as a function instead of a stream: Philox 4x32-10 of (seed, use, layer, step, sample, element).
 //
-// The same six numbers give the same value on every device, for any number of threads, and after a resume. `sample` is
-// the global position of the sample in the epoch, never its slot in the batch.
+// The same six numbers give the same value on every device, for any number of threads, and after training is resumed.
+// `sample` is the position of the sample in the epoch, never its position in the batch.
 // Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -9,6 +9,8 @@
 #include <cstdint>
 
 #include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -18,7 +20,7 @@ struct Seed {
 
 namespace random {
 
-/// What a number is for; keeps the sequences of different uses apart.
+/// The purpose of a random number. Different uses have different sequences.
 enum class Use : std::uint32_t { init = 1, shuffle = 2, augment = 3, dropout = 4, user = 5 };
 
 struct Four {
@@ -43,14 +45,14 @@ TENON_HD inline Four philox(Four counter, std::uint32_t key0, std::uint32_t key1
   return {{c0, c1, c2, c3}};
 }
 
-/// One use of random numbers: everything of the key but the sample and the element.
+/// One use of random numbers: all parts of the key except the sample and the element.
 struct Key {
   std::uint64_t seed = 1;
   Use use = Use::user;
   std::uint32_t layer = 0;  // node of the unfused plan, or 0
   std::uint32_t step = 0;   // training step, or epoch
 
-  /// Elements 4 * block .. 4 * block + 3 of `sample`, as raw 32-bit words. `block` < 2^16, or use more samples.
+  /// Elements 4 * block .. 4 * block + 3 of `sample`, as raw 32-bit words. `block` < 2^16; use more samples if needed.
   TENON_HD Four words(std::uint64_t sample, std::uint32_t block) const {
     const std::uint32_t s0 = static_cast<std::uint32_t>(sample), s1 = static_cast<std::uint32_t>(sample >> 32);
     return philox({{block, s0, step, (static_cast<std::uint32_t>(use) << 28) | layer}},
@@ -58,16 +60,37 @@ struct Key {
   }
 };
 
-/// 32 random bits to [0, 1), on a grid of 2^-24.
+/// Maps 32 random bits to [0, 1), in multiples of 2^-24.
 TENON_HD inline float unit(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
-/// A bijection of [0, n) keyed by (key): the shuffled order, computed element by element on either device.
-/// A Feistel network of six rounds on the next even number of bits, walked until it lands inside.
+/// A bijection of [0, n) that depends on `key`: the shuffled order. Each element can be computed alone, on every device.
+/// Up to 256 elements: follows one element through the exchanges of a Fisher-Yates shuffle. All orders are equally likely.
+/// More elements: a Feistel network of six rounds on the next even number of bits, repeated until the result is below n.
+/// For few elements such a network is biased: with 5 elements some orders are twice as frequent as others, and with 64
+/// elements the bias is still visible.
 struct Permutation {
   Key key;
   std::uint64_t n = 1;
 
-  TENON_HD std::uint64_t operator()(std::uint64_t i) const {
+  static constexpr std::uint64_t max_exchanges = 256;
+
+  TENON_HD std::uint64_t operator()(std::uint64_t i) const { return n <= max_exchanges ? exchanged(i) : walked(i); }
+
+ private:
+  // For k from n - 1 down to 1, the elements at k and j are exchanged. j is random in [0, k].
+  TENON_HD std::uint64_t exchanged(std::uint64_t i) const {
+    std::uint32_t at = static_cast<std::uint32_t>(i);
+    Four w{};
+    for (std::uint32_t k = static_cast<std::uint32_t>(n) - 1, last = k; k > 0; --k) {
+      if (k % 2 == 1 || k == last) w = key.words(6, k / 2);  // 64 bits each for k = 2 m and 2 m + 1
+      const std::uint64_t high = k % 2 == 1 ? w.v[2] : w.v[0], low = k % 2 == 1 ? w.v[3] : w.v[1];
+      const std::uint32_t j = static_cast<std::uint32_t>((high * (k + 1) + (low * (k + 1) >> 32)) >> 32);
+      at = at == k ? j : at == j ? k : at;
+    }
+    return at;
+  }
+
+  TENON_HD std::uint64_t walked(std::uint64_t i) const {
     int half = 1;
     while (half < 31 && (std::uint64_t{1} << (2 * half)) < n) ++half;
     const std::uint32_t mask = (std::uint32_t{1} << half) - 1;
@@ -87,3 +110,5 @@ struct Permutation {
 
 }  // namespace random
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,5 +1,5 @@
-// Dims: the extents of one value or parameter, as a compile-time value that is also a legal template argument.
-//   per-sample values have rank 1 (F), 2 (T, F) or 3 (C, H, W); parameters up to rank 4. The batch is never among them.
+// Dims: the extents of one value or parameter. It can be a template argument.
+//   Values of one sample have rank 1 (F), 2 (T, F) or 3 (C, H, W); parameters have rank 1 to 4. The batch is not included.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -26,6 +26,8 @@ constexpr Dims dims(I... extents) {
   return Dims{static_cast<int>(sizeof...(I)), {static_cast<int>(extents)...}};
 }
 
+namespace kernels {
+
 template <class I>
 constexpr I ceil_div(I a, I b) {
   return (a + b - 1) / b;
@@ -35,5 +37,10 @@ template <class I>
 constexpr I round_up(I a, I multiple) {
   return ceil_div(a, multiple) * multiple;
 }
+
+}  // namespace kernels
+
+/// The order of an image in a model's input: (C, H, W), as in PyTorch, or (H, W, C), as in the network.
+enum class InputOrder { planar, channels_last };
 
 }  // namespace tenon

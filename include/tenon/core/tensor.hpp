@@ -1,8 +1,8 @@
-// Tensor: memory that owns itself, with extents in its type; kernels, models and trainers take a view of it.
-//   Tensor<float, Batch, 1, 28, 28> x(32);    32 samples, zero
-//   x(b, 0, i, j)   x.row(b)                  an element, a sample
+// Tensor: owned memory whose extents are part of its type. Kernels, models and trainers take a view of it.
+//   Tensor<float, Batch, 1, 28, 28> x(32);    32 samples of zeros
+//   x(b, 0, i, j)   x.row(b)                  one element, one sample
 //   trainer.step(x.view(), labels)            anything that takes In or Out
-// Indices are not checked in release builds; with assertions on they are.
+// assert() checks indices, so release builds do not check them.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,7 +16,9 @@
 
 namespace tenon {
 
-/// Extents as a type. Batch, the only one known at run time, comes first.
+namespace detail {
+
+/// Extents as a type. Batch, the only extent known at run time only, comes first.
 template <int... D>
 struct Shape {
   static constexpr int rank = sizeof...(D);
@@ -25,11 +27,13 @@ struct Shape {
   static constexpr int sample = View<int, D...>::sample;  // elements of one row
 };
 
+}  // namespace detail
+
 template <class T, int... D>
 class Tensor {
  public:
   using value_type = T;
-  using shape = Shape<D...>;
+  using shape = detail::Shape<D...>;
 
   Tensor() requires(!shape::batched) : Tensor(1, 0) {}
   /// `batch` samples of zeros.
@@ -49,7 +53,7 @@ class Tensor {
   T* row(int b) { return view().row(b); }
   const T* row(int b) const { return view().row(b); }
 
-  /// The element at (b, i, j, ...), as many indices as extents.
+  /// The element at (b, i, j, ...). There are as many indices as extents.
   template <class... I>
   T& operator()(I... at) {
     return data()[place(at...)];

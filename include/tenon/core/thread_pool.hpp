@@ -1,8 +1,11 @@
-// ThreadPool: the workers behind a Cpu device. Threads claim tasks one by one, so a slow one holds nobody up.
+// ThreadPool: the threads of a Cpu device. Workers claim tasks one by one, so a slow task does not delay the others.
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <pthread.h>
+
 #include <atomic>
+#include <cerrno>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -10,40 +13,72 @@
 #include <string>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "tenon/core/device.hpp"
-#include "tenon/core/os.hpp"  // allowed_threads
+#include "tenon/core/resources.hpp"
 
 namespace tenon {
+namespace detail {
 
+/// The number of fork() calls between the first process that had a pool and this one. A child has the memory of its parent,
+/// but none of the parent's other threads.
+inline constinit std::atomic<unsigned> forks{0};
+
+inline void count_forks() {
+  static const int failed = ::pthread_atfork(nullptr, nullptr, [] { forks.fetch_add(1, std::memory_order_relaxed); });
+  if (failed != 0) throw Error("ThreadPool", "expected memory for a handler of fork(), got none");
+}
+
+}  // namespace detail
+
+/// Several threads may call run() at the same time, and tasks may call it too. One caller uses the threads of the pool.
+/// Until it has finished, the other callers run their tasks on their own threads. In a child of fork() every caller does
+/// so, because the threads of a pool exist only in the parent. A task must not fork and continue in the child.
 class ThreadPool final : public kernels::Executor {
  public:
-  explicit ThreadPool(int workers) {
+  /// If the kernel or a container engine does not allow new threads, the pool keeps the threads that have started, at least
+  /// the calling thread. If a limit on processes is reached, the pool keeps them if `or_fewer`; otherwise throws Error.
+  explicit ThreadPool(int workers, bool or_fewer = false) {
     if (workers < 1) throw Error("ThreadPool", "expected at least 1 thread, got " + std::to_string(workers));
-    threads_.reserve(static_cast<std::size_t>(workers - 1));
+    detail::count_forks();
+    threads_->list.reserve(static_cast<std::size_t>(workers - 1));
     try {
-      for (int w = 1; w < workers; ++w) threads_.emplace_back([this, w] { serve(w); });
+      for (int w = 1; w < workers; ++w) threads_->list.emplace_back([this, w] { serve(w); });
     } catch (const std::system_error& e) {
+      // With engines before Docker 20.10.10, clone3 fails with EPERM for any number of threads.
+      const int code = e.code().value();
+      if (or_fewer || code == EPERM || code == ENOSYS) {
+        workers_ = static_cast<int>(threads_->list.size()) + 1;
+        return;
+      }
       stop();
-      const std::string got = std::to_string(threads_.size() + 1);
-      throw Error("ThreadPool", "expected " + std::to_string(workers) + " threads, got " + got +
-                                    ", for the system starts no more (\"" + e.code().message() +
-                                    "\"); ask for fewer (--threads " + got +
-                                    "), or raise the limit that ulimit -u or the container sets");
+      const std::string got = std::to_string(threads_->list.size() + 1);
+      throw Error("ThreadPool", "expected " + std::to_string(workers) + " threads, got " + got + " (" +
+                                    e.code().message() + "); ask for fewer (--threads " + got +
+                                    "), or raise the limit of ulimit -u or of the container");
     } catch (...) {
       stop();
       throw;
     }
+    workers_ = workers;
   }
-  ~ThreadPool() override { stop(); }
+  ~ThreadPool() override {
+    if (in_child())
+      abandon();
+    else
+      stop();
+  }
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
 
-  int workers() const override { return static_cast<int>(threads_.size()) + 1; }
+  int workers() const override { return workers_; }
 
   void run(int tasks, Call call, void* context) override {
     if (tasks <= 0) return;
+    if (busy_.exchange(true, std::memory_order_acquire)) return run_here(tasks, call, context);
+    if (in_child()) return run_here(tasks, call, context);  // busy_ stays set, so in_child() runs once
     call_.store(call, std::memory_order_relaxed);
     context_.store(context, std::memory_order_relaxed);
     tasks_.store(tasks, std::memory_order_relaxed);
@@ -54,16 +89,36 @@ class ThreadPool final : public kernels::Executor {
 
     work(0);
     wait_until_done();
-    if (failed_.load(std::memory_order_relaxed)) rethrow();
+    std::exception_ptr failure;
+    if (failed_.load(std::memory_order_relaxed)) failure = take_failure();
+    busy_.store(false, std::memory_order_release);
+    if (failure) std::rethrow_exception(failure);
   }
 
  private:
-  // About 30 us of polling: longer than the gap between two kernels, shorter than anyone's patience for a busy core.
+  // About 30 us of polling: longer than the gap between two kernels, and too short to keep a core busy noticeably.
   static constexpr int spins = 600;
 
-  // ticket_ holds (epoch, tasks left). A claim is a compare-exchange on both, so a worker that wakes up late can never
-  // take a task of a job it has not read: while a task of an epoch is unclaimed, call_, context_ and tasks_ are its.
+  // Like run(), but without other workers: every task runs, then the first exception is thrown.
+  void run_here(int tasks, Call call, void* context) {
+    const int worker = current_worker();
+    const Running running(this, worker);
+    std::exception_ptr failure;
+    for (int task = 0; task < tasks; ++task) {
+      try {
+        call(context, task, worker);
+      } catch (...) {
+        if (!failure) failure = std::current_exception();
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  // ticket_ holds (epoch, tasks left). A claim is a compare-exchange on both. A worker that wakes up late can therefore
+  // never claim a task of a job that it has not read: while a task of an epoch is unclaimed, call_, context_ and tasks_
+  // belong to that epoch.
   void work(int worker) {
+    const Running running(this, worker);
     std::uint64_t ticket = ticket_.load(std::memory_order_acquire);
     for (;;) {
       const int left = static_cast<int>(ticket & 0xffffffffu);
@@ -86,7 +141,7 @@ class ThreadPool final : public kernels::Executor {
   }
 
   void serve(int worker) {
-    std::uint64_t seen = 0;  // the last epoch this worker has looked at
+    std::uint64_t seen = 0;  // the last epoch that this worker has read
     for (;;) {
       std::uint64_t now = ticket_.load(std::memory_order_acquire);
       for (int i = 0; i < spins && (now >> 32) == seen; ++i) {
@@ -119,24 +174,36 @@ class ThreadPool final : public kernels::Executor {
 #if TENON_X86
     __builtin_ia32_pause();
 #endif
-    if (i % 64 == 63) std::this_thread::yield();  // more threads than cores: let the one with work have it
+    if (i % 64 == 63) std::this_thread::yield();  // if there are more threads than cores, lets a thread with work run
   }
 
-  void rethrow() {
+  std::exception_ptr take_failure() {
     failed_.store(false, std::memory_order_relaxed);
-    std::exception_ptr e;
-    {
-      const std::lock_guard lock(failure_mutex_);
-      std::swap(e, failure_);
+    const std::lock_guard lock(failure_mutex_);
+    return std::exchange(failure_, nullptr);
+  }
+
+  bool in_child() const { return detail::forks.load(std::memory_order_relaxed) != forks_; }
+
+  struct Threads {
+    std::vector<std::thread> list;
+    Threads* next = nullptr;
+  };
+  // The threads do not exist in a child, so they can be neither joined nor detached. The list stays reachable, so that leak
+  // checkers do not report it.
+  void abandon() {
+    static std::atomic<Threads*> abandoned{nullptr};
+    Threads* const threads = threads_.release();
+    threads->next = abandoned.load(std::memory_order_relaxed);
+    while (!abandoned.compare_exchange_weak(threads->next, threads, std::memory_order_release)) {
     }
-    std::rethrow_exception(e);
   }
 
   void stop() {
     stopping_.store(true, std::memory_order_release);
     ticket_.store(((ticket_.load(std::memory_order_relaxed) >> 32) + 1) << 32, std::memory_order_seq_cst);
     ticket_.notify_all();
-    for (auto& t : threads_) t.join();
+    for (auto& t : threads_->list) t.join();
   }
 
   alignas(64) std::atomic<std::uint64_t> ticket_{0};
@@ -145,18 +212,27 @@ class ThreadPool final : public kernels::Executor {
   std::atomic<void*> context_{nullptr};
   std::atomic<int> tasks_{0};
   std::atomic<int> sleepers_{0};
+  std::atomic<bool> busy_{false};  // a caller uses the threads
   std::atomic<bool> stopping_{false};
   std::atomic<bool> failed_{false};
   std::mutex failure_mutex_;
   std::exception_ptr failure_;
-  std::vector<std::thread> threads_;
+  std::unique_ptr<Threads> threads_ = std::make_unique<Threads>();
+  int workers_ = 0;
+  const unsigned forks_ = detail::forks.load(std::memory_order_relaxed);
 };
 
-/// A Cpu with so many threads; 0 means as many as the affinity mask and the cgroup allow.
-inline Cpu cpu_with_threads(int threads = 0) {
-  if (threads < 0) throw Error("cpu_with_threads", "expected 0 (all allowed) or more, got " + std::to_string(threads));
-  if (threads == 0) threads = allowed_threads();
-  return threads == 1 ? Cpu{} : Cpu{std::make_shared<ThreadPool>(threads)};
+namespace kernels {
+
+/// The executor of `Cpu(threads)`; null: only the calling thread. For 0 threads it has all threads that are allowed, or
+/// fewer if the system cannot start them all. Cpu::threads() returns their number.
+inline std::shared_ptr<Executor> make_executor(ThreadCount n) {
+  const bool or_fewer = n.threads == 0;
+  const int threads = or_fewer ? allowed_threads() : n.threads;
+  if (threads == 1) return nullptr;
+  return std::make_shared<ThreadPool>(threads, or_fewer);
 }
+
+}  // namespace kernels
 
 }  // namespace tenon

@@ -1,7 +1,7 @@
 // Views: a pointer whose extents are part of the type. The only run-time extent is the batch, which comes first.
 //   In<T, Batch, H, W, C>    read only
-//   Out<T, Batch, O>         written whole by the callee
-//   Into<T, O, I>            a gradient: null if nobody asks for it, overwritten or added to as `add` says
+//   Out<T, Batch, O>         the callee writes all of it
+//   Into<T, O, I>            a gradient: null if it is not needed; `accumulate` says whether it is overwritten or added to
 // Rows are dense and in the order of the extents. Inside a network images are channels-last: (H, W, C).
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -12,7 +12,7 @@
 
 namespace tenon {
 
-/// Stands for the run-time batch among a view's extents; allowed in first place only.
+/// Stands for the run-time batch among a view's extents. It may only be the first extent.
 inline constexpr int Batch = -1;
 
 template <class T, int... D>
@@ -30,7 +30,7 @@ struct View {
   TENON_HD constexpr explicit View(T* p, int rows = 1) : data(p), batch(rows) {}
   template <class U>
     requires(!__is_same(U, T) && __is_same(const U, T))
-  TENON_HD constexpr View(View<U, D...> v) : data(v.data), batch(v.batch) {}  // a writable view reads, too
+  TENON_HD constexpr View(View<U, D...> v) : data(v.data), batch(v.batch) {}  // a writable view can be read too
 
   TENON_HD constexpr explicit operator bool() const { return data != nullptr; }
   TENON_HD constexpr std::size_t size() const { return static_cast<std::size_t>(batch) * sample; }
@@ -46,14 +46,13 @@ using Out = View<T, D...>;
 
 template <class T, int... D>
 struct Into : View<T, D...> {
-  bool add = false;  // true: the values are added to what is there
+  bool accumulate = false;  // true: the values are added to the existing ones
 
   constexpr Into() = default;
-  TENON_HD constexpr explicit Into(T* p, int rows = 1, bool accumulate = false)
-      : View<T, D...>(p, rows), add(accumulate) {}
+  TENON_HD constexpr explicit Into(T* p, int rows = 1, bool add = false) : View<T, D...>(p, rows), accumulate(add) {}
 };
 
-/// Memory whose length is known at run time only: workspaces and flat buffers.
+/// Memory whose length is known only at run time: workspaces and flat buffers.
 template <class T>
 struct Span {
   T* data = nullptr;

@@ -1,25 +1,70 @@
-// Data sets as the trainer sees them: a number of samples, and two ways to write a batch of them.
-//   size()                                                       samples
-//   shuffled(device, order, augment, first, x, targets)          rows first, first + 1, ... of a shuffled epoch
-//   in_order(device, first, x, targets)                          rows of the set as it is, for evaluation
-// x is a view of the batch, (B, inputs) in PyTorch's order. Anything with these three members will do.
+// The contract between a data set and the trainer. There are two kinds of data sets. A class needs the members of one kind.
+//
+//   both       std::uint64_t size() const;                 samples
+//              using Target = ...;                         optional: element type of its targets, checked against the loss
+//              std::size_t targets_per_sample() const;     optional: checked against the loss
+//              void require_input(const Dims&) const;      optional: throws Error unless samples fit the network's Input
+//
+//   resident   kernels gather its batches from memory of the device, so that whole steps can be recorded:
+//              template <class T, class Target> using Source = ...;
+//                a trivially copyable value with all that a kernel needs except the step; T: the model's type of values
+//              Source<T, Target> source<T, Target>(auto& device) const;
+//              static void gather(auto& device, auto source, auto step, Pass, View<T, Batch, I> x, Target* targets,
+//                                 int targets_per_sample);
+//                source, step, x and targets are memory of the device; only kernels dereference the pointers
+//
+//   streamed   the host writes its batches:
+//              void read(const StepState& step, Pass, View<T, Batch, I> x, Target* targets) const;
+//                x and targets are memory of the host
+//
+// Row b of a batch is sample order(step.first_sample + b). In training the order is a shuffle that depends on the seed and
+// the epoch, in evaluation it is that of the set. x is in PyTorch's order, (B, values).
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/common/gather.hpp"
 #include "tenon/core/error.hpp"
+#include "tenon/core/shape.hpp"
+#include "tenon/core/step_state.hpp"
 #include "tenon/core/view.hpp"
-#include "tenon/cpu/gather.hpp"
+#include "tenon/data/resident.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
+
+namespace contract {
+
+template <class D, class T, class Target, class Device>
+concept ResidentData = requires(const D& d, Device& dev) {
+  { d.size() } -> std::convertible_to<std::uint64_t>;
+  { d.template source<T, Target>(dev) } -> std::same_as<typename D::template Source<T, Target>>;
+};
+
+/// A resident data set that can also gather images in channels-last order, by gather_channels_last().
+template <class D>
+concept ChannelsLastData = requires {
+  requires D::gathers_channels_last;
+};
+
+template <class D, class T, class Target, int Inputs>
+concept StreamedData = requires(const D& d, const StepState& step, View<T, Batch, Inputs> x, Target* y) {
+  { d.size() } -> std::convertible_to<std::uint64_t>;
+  d.read(step, Pass::training, x, y);
+};
+
+}  // namespace contract
 
 struct ImageOptions {
   double mean = 0, deviation = 1;  // of pixel / 255
@@ -27,17 +72,24 @@ struct ImageOptions {
   bool flip = false;               // left to right at random, in training
 };
 
-/// Images and labels as bytes, normalised (and, in training, augmented) as they are gathered. The set must outlive it.
+/// Images and labels as bytes. Gathering normalizes the images and, in training, augments them. The set must outlive this
+/// object.
 class ImageData {
  public:
   using Options = ImageOptions;
+  using Target = std::int32_t;
+  template <class T, class>
+  using Source = kernels::ImageSource<T>;
+  static constexpr bool gathers_channels_last = true;
 
-  /// `set` has count, channels, height, width, pixels (planar) and labels, as data/images.hpp loads them.
+  /// `set` has count, channels, height, width, pixels (planar) and labels, like the sets of data/images.hpp. Pixels and
+  /// labels are std::uint8_t. If `limit` is above 0, only the first `limit` images are used. Throws Error if there are no
+  /// images, or if the numbers of pixels and labels do not match them.
   template <class Set>
   explicit ImageData(const Set& set, Options options = {}, std::uint64_t limit = 0)
-      : images_{set.pixels.data(),           static_cast<std::int64_t>(set.count), static_cast<int>(set.height),
+      : images_{bytes_in(set.pixels),        static_cast<std::int64_t>(set.count), static_cast<int>(set.height),
                 static_cast<int>(set.width), static_cast<int>(set.channels),       true},
-        labels_(set.labels.empty() ? nullptr : set.labels.data()),
+        labels_(set.labels.empty() ? nullptr : bytes_in(set.labels)),
         size_(limit > 0 ? std::min<std::uint64_t>(limit, static_cast<std::uint64_t>(set.count))
                         : static_cast<std::uint64_t>(set.count)),
         options_(options) {
@@ -50,163 +102,160 @@ class ImageData {
   }
   template <class Set>
     requires requires(const Set& set) { set.pixels; }
-  explicit ImageData(const Set&&, Options = {}, std::uint64_t = 0) = delete;  // it would be gone
+  explicit ImageData(const Set&&, Options = {}, std::uint64_t = 0) = delete;  // the set would be destroyed
 
   std::uint64_t size() const { return size_; }
   const Options& options() const { return options_; }
+  /// Distinguishes data sets: an epoch that was begun with one data set must not continue with another one.
+  const void* identity() const { return images_.pixels; }
 
-  /// All that shuffled() is made of but the place in the epoch, where the set lies in the memory of the device. It is
-  /// copied there by the first call that asks for it.
-  template <class T>
-  ImageSource<T> source(auto& dev, const random::Permutation& order, const random::Key& augment) const {
-    return source_of<T>(dev, Order{true, order}, Augmentation{options_.shift, options_.flip, augment});
+  /// Throws Error unless the images fit a network's Input: (C, H, W) of the same shape, (H, W) if they have one channel, or
+  /// (F) with the same number of values.
+  void require_input(const Dims& input) const {
+    images_.require_input(input, kernels::Normalisation<float>::max_channels);
+  }
+
+  template <class T, class>
+  kernels::ImageSource<T> source(auto& dev) const {
+    const double mean[4] = {options_.mean, options_.mean, options_.mean, options_.mean};
+    const double deviation[4] = {options_.deviation, options_.deviation, options_.deviation, options_.deviation};
+    kernels::ImageSource<T> s{};
+    s.images = images_;
+    const std::size_t count = static_cast<std::size_t>(images_.count);
+    s.images.pixels = residents_.of(dev, images_.pixels, count * static_cast<std::size_t>(images_.sample()));
+    s.labels = residents_.of(dev, labels_, count);
+    s.size = size_;
+    s.shift = options_.shift;
+    s.flip = options_.flip;
+    s.normalisation = kernels::Normalisation<T>::from(mean, deviation, images_.c);
+    return s;
   }
 
   template <class T, int I>
-  void shuffled(auto& dev, const random::Permutation& permutation, const random::Key& augment, std::uint64_t first,
-                View<T, Batch, I> x, std::int32_t* labels) const {
-    write(dev, Order{true, permutation}, Augmentation{options_.shift, options_.flip, augment}, first, x, labels);
+  static void gather(auto& dev, auto source, auto step, Pass pass, View<T, Batch, I> x, Target* labels, int) {
+    gather_batch(dev, source, step, pass, x, labels, true);
   }
+  /// The same with images of (H, W, C), for networks that compute in this order.
   template <class T, int I>
-  void in_order(auto& dev, std::uint64_t first, View<T, Batch, I> x, std::int32_t* labels) const {
-    write(dev, Order::sequential(), Augmentation{}, first, x, labels);
+  static void gather_channels_last(auto& dev, auto source, auto step, Pass pass, View<T, Batch, I> x, Target* labels) {
+    gather_batch(dev, source, step, pass, x, labels, false);
   }
 
  private:
-  template <class T, int I>
-  void write(auto& dev, const Order& order, const Augmentation& augmentation, std::uint64_t first, View<T, Batch, I> x,
-             std::int32_t* labels) const {
-    const ImageSource<T> s = source_of<T>(dev, order, augmentation);
-    gather_batch(dev, s.images, s.labels, s.order, first, s.augmentation, s.normalisation, x,
-                 s.labels ? labels : nullptr, true);
-    if (!s.labels) fill_zeros(dev, labels, static_cast<std::size_t>(x.batch));
-  }
-  template <class T>
-  ImageSource<T> source_of(auto& dev, const Order& order, const Augmentation& augmentation) const {
-    const double mean[4] = {options_.mean, options_.mean, options_.mean, options_.mean};
-    const double deviation[4] = {options_.deviation, options_.deviation, options_.deviation, options_.deviation};
-    const auto [images, labels] = bytes_on(dev);
-    return {images, labels, order, augmentation, Normalisation<T>::from(mean, deviation, images.c)};
+  template <class Values>
+  static const std::uint8_t* bytes_in(const Values& values) {
+    constexpr bool bytes = requires { static_cast<const std::uint8_t*>(values.data()); };
+    static_assert(bytes,
+                  "tenon::ImageData: expected pixels and labels of type std::uint8_t, in a std::vector for instance");
+    if constexpr (bytes)
+      return values.data();
+    else
+      return nullptr;
   }
 
-  struct Bytes {
-    Images images;
-    const std::uint8_t* labels;
-  };
-  // A copy of the set in the memory of a device, made once for each and kept for as long as this.
-  template <class Device>
-  struct Resident {
-    typename Device::template Buffer<std::uint8_t> pixels, labels;
-  };
-
-  template <class Device>
-  Bytes bytes_on(Device& dev) const {
-    if constexpr (Device::host_memory) {
-      return {images_, labels_};
-    } else {
-      static const char tag = 0;  // one for each type of device
-      int gpu = 0;
-      if constexpr (requires { dev.ordinal(); }) gpu = dev.ordinal();
-      const std::lock_guard lock(residents_->mutex);
-      auto& copies = residents_->copies;
-      const auto have =
-          std::find_if(copies.begin(), copies.end(), [&](const auto& c) { return c.tag == &tag && c.gpu == gpu; });
-      const Resident<Device>* there = nullptr;
-      if (have != copies.end()) {
-        there = static_cast<const Resident<Device>*>(have->memory.get());
-      } else {
-        auto r = std::make_shared<Resident<Device>>();
-        const std::size_t n = static_cast<std::size_t>(images_.count);
-        r->pixels = allocate<std::uint8_t>(dev, n * static_cast<std::size_t>(images_.sample()));
-        upload(dev, images_.pixels, r->pixels.data(), r->pixels.size());
-        if (labels_) {
-          r->labels = allocate<std::uint8_t>(dev, n);
-          upload(dev, labels_, r->labels.data(), n);
-        }
-        wait(dev);  // others of that device may have streams of their own
-        there = r.get();
-        copies.push_back({&tag, gpu, std::move(r)});
-      }
-      Images images = images_;
-      images.pixels = there->pixels.data();
-      return {images, labels_ ? there->labels.data() : nullptr};
-    }
-  }
-
-  Images images_;
+  kernels::Images images_;
   const std::uint8_t* labels_;
   std::uint64_t size_;
   Options options_;
-  // What was copied to devices, by any thread; copies of this share it.
-  struct Residents {
-    struct Copy {
-      const void* tag;
-      int gpu;
-      std::shared_ptr<void> memory;
-    };
-    std::mutex mutex;
-    std::vector<Copy> copies;
-  };
-  std::shared_ptr<Residents> residents_ = std::make_shared<Residents>();
+  detail::Residents residents_;  // copies of this share them
 };
 
-/// Samples of your own: `inputs` values and `targets` targets a sample, rows back to back.
+/// Your own samples: contiguous rows of values and of targets. T and Target are any numeric types. A batch has the types of
+/// the model and the loss: values and floating-point targets are converted. Labels are converted from any integer type. A
+/// label that does not fit throws Error.
 template <class T, class Target>
 class Samples {
+  static_assert(std::is_arithmetic_v<T> && std::is_arithmetic_v<Target>,
+                "tenon::Samples: expected numbers, the rows of all samples one after another");
+
  public:
+  template <class V, class U>
+  using Source = kernels::RowSource<V, U>;
+
   Samples(std::vector<T> x, std::vector<Target> y, std::size_t count)
-      : x_(std::move(x)), y_(std::move(y)), count_(count) {
-    if (count == 0 || x_.size() % count || y_.size() % count)
+      : held_(std::make_shared<Held>(std::move(x), std::move(y))), count_(count) {
+    if (count == 0 || held_->x.size() % count || held_->y.size() % count)
       throw Error("Samples", "expected rows of equal length for " + std::to_string(count) + " samples, got " +
-                                 std::to_string(x_.size()) + " values and " + std::to_string(y_.size()) + " targets");
+                                 std::to_string(held_->x.size()) + " values and " + std::to_string(held_->y.size()) +
+                                 " targets");
   }
 
   std::uint64_t size() const { return count_; }
-  std::size_t targets_a_sample() const { return y_.size() / count_; }
+  std::size_t targets_per_sample() const { return held_->y.size() / count_; }
+  const void* identity() const { return held_.get(); }
 
-  template <int I>
-  void shuffled(auto& dev, const random::Permutation& order, const random::Key&, std::uint64_t first,
-                View<T, Batch, I> x, Target* y) const {
-    write(
-        dev, [&](int b) { return order(first + static_cast<std::uint64_t>(b)); }, x, y);
+  /// Throws Error unless a sample has as many values as an input of these extents.
+  void require_input(const Dims& input) const {
+    if (held_->x.size() != count_ * static_cast<std::size_t>(input.count()))
+      throw Error("Samples", "expected " + std::to_string(input.count()) + " values a sample, got " +
+                                 std::to_string(held_->x.size() / count_));
   }
-  template <int I>
-  void in_order(auto& dev, std::uint64_t first, View<T, Batch, I> x, Target* y) const {
-    write(
-        dev, [&](int b) { return first + static_cast<std::uint64_t>(b); }, x, y);
+
+  template <class V, class U>
+  Source<V, U> source(auto& dev) const {
+    static_assert(std::is_integral_v<Target> || !std::is_integral_v<U>,
+                  "tenon::Samples: expected labels of an integer type, as the loss takes, got floating-point numbers");
+    const std::vector<V>& x = held_->template as<V>(held_->x, [](T v, std::size_t) { return static_cast<V>(v); });
+    const std::vector<U>& y = held_->template as<U>(held_->y, [&](Target v, [[maybe_unused]] std::size_t i) {
+      if constexpr (std::is_integral_v<U> && std::is_integral_v<Target>)
+        if (!std::in_range<U>(+v))
+          throw Error("Samples", "expected labels that fit " + std::to_string(8 * sizeof(U)) + " bits, got " +
+                                     std::to_string(v) + " for sample " + std::to_string(i / targets_per_sample()));
+      return static_cast<U>(v);
+    });
+    Source<V, U> s{};
+    s.x = residents_.of(dev, x.data(), x.size());
+    s.targets = residents_.of(dev, y.data(), y.size());
+    s.size = count_;
+    s.values = static_cast<int>(x.size() / count_);
+    s.targets_per_sample = static_cast<int>(targets_per_sample());
+    return s;
+  }
+
+  template <class V, int I, class U>
+  static void gather(auto& dev, auto source, auto step, Pass pass, View<V, Batch, I> x, U* targets,
+                     int targets_per_sample) {
+    gather_rows(dev, source, step, pass, x, targets, targets_per_sample);
   }
 
  private:
-  // Rows from(0), from(1), ... of the set; of a device whose memory the host may not touch, one copy for them all.
-  template <class Device, class From, int I>
-  void write(Device& dev, From from, View<T, Batch, I> x, Target* y) const {
-    if (x_.size() != count_ * I)
-      throw Error("Samples",
-                  "expected " + std::to_string(I) + " values a sample, got " + std::to_string(x_.size() / count_));
-    const std::size_t targets = targets_a_sample();
-    T* rows = x.data;
-    Target* row_targets = y;
-    if constexpr (!Device::host_memory) {
-      rows_.resize(x.size());
-      row_targets_.resize(static_cast<std::size_t>(x.batch) * targets);
-      rows = rows_.data(), row_targets = row_targets_.data();
-    }
-    for (int b = 0; b < x.batch; ++b) {
-      const std::size_t sample = static_cast<std::size_t>(from(b)), to = static_cast<std::size_t>(b);
-      std::copy_n(x_.data() + sample * I, I, rows + to * I);
-      std::copy_n(y_.data() + sample * targets, targets, row_targets + to * targets);
-    }
-    if constexpr (!Device::host_memory) {
-      upload(dev, rows, x.data, x.size());
-      upload(dev, row_targets, y, row_targets_.size());
-    }
-  }
+  // The rows and their conversions. Any thread may use it.
+  struct Held {
+    Held(std::vector<T> values, std::vector<Target> targets) : x(std::move(values)), y(std::move(targets)) {}
 
-  std::vector<T> x_;
-  std::vector<Target> y_;
+    const std::vector<T> x;
+    const std::vector<Target> y;
+
+    template <class To, class From, class F>
+    const std::vector<To>& as(const std::vector<From>& from, F convert) {
+      if constexpr (std::is_same_v<To, From>) {
+        return from;
+      } else {
+        static const char kind = 0;  // one for each pair of types
+        const std::lock_guard lock(mutex_);
+        for (const auto& [tag, of, values] : converted_)
+          if (tag == &kind && of == &from) return *static_cast<const std::vector<To>*>(values.get());
+        auto to = std::make_shared<std::vector<To>>(from.size());
+        for (std::size_t i = 0; i < from.size(); ++i) (*to)[i] = convert(from[i], i);
+        converted_.push_back({&kind, &from, to});
+        return *to;
+      }
+    }
+
+   private:
+    struct Converted {
+      const void *tag, *of;
+      std::shared_ptr<void> values;
+    };
+    std::mutex mutex_;
+    std::vector<Converted> converted_;
+  };
+
+  std::shared_ptr<Held> held_;
   std::size_t count_;
-  mutable std::vector<T> rows_;  // a batch on its way to a device
-  mutable std::vector<Target> row_targets_;
+  detail::Residents residents_;
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,4 +1,5 @@
-// gzip, through zlib: the one header that needs it (CMake: tenon::gz). Recognised by magic, not by a file's name.
+// gzip, with zlib. This is the only header that needs zlib (CMake: tenon::gz). A file is recognized by its magic number,
+// not by its name.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,7 +15,11 @@
 #include <utility>
 #include <vector>
 
-#include "tenon/core/os.hpp"  // Bytes
+#include "tenon/core/bytes.hpp"
+#include "tenon/core/error.hpp"
+#include "tenon/core/resources.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -22,8 +27,9 @@ inline bool is_gz(Bytes bytes) {
   return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b};
 }
 
-/// The content of a gzip file of one member or more, checksums verified. Cut short, damaged, followed by anything else,
-/// or longer than `max_bytes` once inflated: Error.
+/// The content of a gzip file with one or more members. Checksums are verified. Zeros after a member are padding (tapes and
+/// some downloads have it) and are skipped. Throws Error if the file is cut short, damaged or followed by other data, or if
+/// the content is longer than `max_bytes` or than the memory that this process may use.
 inline std::vector<std::byte> inflate_gz(Bytes bytes, std::string_view where, std::uint64_t max_bytes) {
   const auto fail = [&](const std::string& expected, const std::string& got) {
     throw Error("inflate_gz", "expected " + expected + ", got " + got, where);
@@ -35,23 +41,30 @@ inline std::vector<std::byte> inflate_gz(Bytes bytes, std::string_view where, st
     ~Stream() { ::inflateEnd(this); }
   } stream;
 
-  // The last four bytes claim the length. It is a hint: what a file of this size can hold bounds it, and so does
-  // max_bytes. One byte more than the content lets zlib see the end without growing.
+  // The last four bytes contain the length, unless there is padding. It is only a hint. It is limited by max_bytes and by
+  // what a file of this size can hold. With one byte more than the content, zlib reaches the end without a larger buffer.
   constexpr std::uint64_t densest = 1032;
   std::uint32_t claim = 0;
   if (bytes.size() >= 18) std::memcpy(&claim, bytes.data() + bytes.size() - 4, 4);
   const std::uint64_t bound = std::min(max_bytes, densest * bytes.size());
+  require_memory(std::min<std::uint64_t>(claim, bound), "inflate_gz", where);
   std::vector<std::byte> out(static_cast<std::size_t>(std::min<std::uint64_t>(claim, bound)) + 1);
 
   std::size_t n = 0;
   for (bool ended = false; !ended || !bytes.empty();) {
-    if (ended) {  // a next member
+    if (ended) {
+      const auto padding = std::find_if(bytes.begin(), bytes.end(), [](std::byte b) { return b != std::byte{0}; });
+      bytes = bytes.subspan(static_cast<std::size_t>(padding - bytes.begin()));
+      if (bytes.empty()) break;
+      // Otherwise another member follows.
       if (!is_gz(bytes)) fail("nothing after the end of the gzip data", std::to_string(bytes.size()) + " bytes more");
       ::inflateReset(&stream);
-      ended = false;
     }
-    if (n == out.size())
-      out.resize(static_cast<std::size_t>(std::min<std::uint64_t>(bound, 2 * out.size() + 65536)) + 1);
+    if (n == out.size()) {
+      const std::uint64_t more = std::min<std::uint64_t>(bound, 2 * out.size() + 65536) + 1;
+      require_memory(more, "inflate_gz", where);
+      out.resize(static_cast<std::size_t>(more));
+    }
 
     constexpr std::size_t step = std::size_t{1} << 30;  // zlib counts in 32 bits
     const std::size_t have = std::min(bytes.size(), step), room = std::min(out.size() - n, step);
@@ -75,7 +88,7 @@ inline std::vector<std::byte> inflate_gz(Bytes bytes, std::string_view where, st
   return out;
 }
 
-/// Inflates what is gzip and hands back what is not: the decoder to give to loaders.
+/// Inflates gzip data and returns other data unchanged. Pass it to loaders as the decoder.
 ///   tenon::load_image_folder("data/mnist", 10, tenon::inflate_if_gz)
 inline std::vector<std::byte> inflate_if_gz(std::vector<std::byte> bytes, std::string_view where,
                                             std::uint64_t max_bytes) {
@@ -83,3 +96,5 @@ inline std::vector<std::byte> inflate_if_gz(std::vector<std::byte> bytes, std::s
 }
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,4 +1,4 @@
-// IDX, the format of MNIST and its kin: big-endian, one byte a value.
+// IDX, the format of MNIST and similar data sets: big-endian, one byte per value.
 //
 //   images   0x00000803   count   height   width   pixels (count, height, width)
 //   labels   0x00000801   count   labels (count)
@@ -12,7 +12,10 @@
 #include <string>
 #include <string_view>
 
-#include "tenon/core/os.hpp"  // Bytes
+#include "tenon/core/bytes.hpp"
+#include "tenon/core/error.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -32,7 +35,7 @@ inline std::uint32_t idx_word(Bytes bytes, std::size_t i) {
   return word;
 }
 
-// What a file is that is not what was asked for.
+// Describes a file that is not of the expected kind.
 inline std::string idx_kind(Bytes bytes) {
   if (bytes.size() < 4) return "a file of " + std::to_string(bytes.size()) + " bytes";
   const std::uint32_t magic = idx_word(bytes, 0);
@@ -44,7 +47,7 @@ inline std::string idx_kind(Bytes bytes) {
   return hex;
 }
 
-// The bytes after the header, their number checked against `dimensions` words of it.
+// The bytes after the header. Checks their number against the `dimensions` sizes in the header.
 inline std::span<const std::uint8_t> idx_values(Bytes bytes, std::uint32_t magic, int dimensions,
                                                 std::string_view operation, std::string_view where) {
   const std::string what = magic == idx_images_magic ? "images" : "labels";
@@ -73,14 +76,16 @@ inline std::span<const std::uint8_t> idx_values(Bytes bytes, std::uint32_t magic
 
 }  // namespace detail
 
-inline IdxImages parse_idx_images(Bytes bytes, std::string_view where) {
+[[nodiscard]] inline IdxImages parse_idx_images(Bytes bytes, std::string_view where) {
   const auto pixels = detail::idx_values(bytes, idx_images_magic, 3, "load_images", where);
   const auto word = [&](std::size_t i) { return static_cast<int>(detail::idx_word(bytes, i)); };
   return {word(1), word(2), word(3), pixels};
 }
 
-inline std::span<const std::uint8_t> parse_idx_labels(Bytes bytes, std::string_view where) {
+[[nodiscard]] inline std::span<const std::uint8_t> parse_idx_labels(Bytes bytes, std::string_view where) {
   return detail::idx_values(bytes, idx_labels_magic, 1, "load_labels", where);
 }
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,6 +1,7 @@
-// Labelled pictures in memory, and the ways to get them: IDX files, folders of four of them, known datasets by name.
+// Labeled images in memory, and functions that load them: from IDX files, from folders of four IDX files, and known
+// datasets by name.
 //
-// Files may be gzip where the caller passes a decoder (tenon::inflate_if_gz of data/gz.hpp); nothing here needs zlib.
+// Files may be gzip if the caller passes a decoder (tenon::inflate_if_gz of data/gz.hpp). This header does not need zlib.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,9 +15,12 @@
 #include <utility>
 #include <vector>
 
-#include "tenon/core/os.hpp"
+#include "tenon/core/file.hpp"
+#include "tenon/core/write_file.hpp"
 #include "tenon/data/idx.hpp"
 #include "tenon/io/sha256.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -33,7 +37,7 @@ struct ImageSet {
   }
 };
 
-/// A file's content from its bytes; `max_bytes` bounds the result, and `where` names the file in errors.
+/// Computes a file's content from its bytes. `max_bytes` limits the result, and `where` is the file's name in errors.
 using Decode = std::vector<std::byte> (*)(std::vector<std::byte> bytes, std::string_view where,
                                           std::uint64_t max_bytes);
 
@@ -41,24 +45,25 @@ inline std::vector<std::byte> decode_nothing(std::vector<std::byte> bytes, std::
   return bytes;
 }
 
-/// Two gigabytes: 2.7 million pictures of MNIST's size.
+/// Two gigabytes: 2.7 million images of MNIST's size.
 inline constexpr std::uint64_t max_idx_bytes = std::uint64_t{1} << 31;
 
-inline ImageSet load_images(const std::string& path, Decode decode = decode_nothing) {
+[[nodiscard]] inline ImageSet load_images(const std::string& path, Decode decode = decode_nothing) {
   const auto bytes = decode(read_file(path, max_idx_bytes), path, max_idx_bytes);
   const IdxImages idx = parse_idx_images(bytes, path);
+  require_memory(idx.pixels.size(), "load_images", path);  // a copy
   return {idx.count, 1, idx.height, idx.width, {idx.pixels.begin(), idx.pixels.end()}, {}};
 }
 
-inline std::vector<std::uint8_t> load_labels(const std::string& path, Decode decode = decode_nothing) {
+[[nodiscard]] inline std::vector<std::uint8_t> load_labels(const std::string& path, Decode decode = decode_nothing) {
   const auto bytes = decode(read_file(path, max_idx_bytes), path, max_idx_bytes);
   const auto labels = parse_idx_labels(bytes, path);
   return {labels.begin(), labels.end()};
 }
 
-/// Images with their labels, one for each and all below `classes`.
-inline ImageSet load_image_set(const std::string& images, const std::string& labels, int classes,
-                               Decode decode = decode_nothing) {
+/// Loads images with their labels. Throws Error unless there is one label for each image and each is below `classes`.
+[[nodiscard]] inline ImageSet load_image_set(const std::string& images, const std::string& labels, int classes,
+                                             Decode decode = decode_nothing) {
   ImageSet set = load_images(images, decode);
   set.labels = load_labels(labels, decode);
   if (set.labels.size() != static_cast<std::size_t>(set.count))
@@ -81,8 +86,8 @@ struct ImageFolder {
 
 namespace detail {
 
-// The file of a dataset folder under any of its spellings, plain before gzip. Where there is none: a folder in its place,
-// for the reader to tell; else empty.
+// The path of a file in a dataset folder, with any of its spellings, plain before gzip. If there is no such file, the path
+// of a folder with that name, so that reading it gives an error; else empty.
 inline std::string idx_file(const std::string& folder, const std::string& stem, int dimensions) {
   std::string instead;
   for (const char* gz : {"", ".gz"})
@@ -97,7 +102,7 @@ inline std::string idx_file(const std::string& folder, const std::string& stem, 
 
 }  // namespace detail
 
-/// The files of a folder that load_image_folder reads: four, if they are all there.
+/// The files of a folder that load_image_folder reads: four if all exist.
 inline std::vector<std::string> image_files(const std::string& folder) {
   std::vector<std::string> files;
   for (const std::string part : {"train", "t10k"})
@@ -107,9 +112,9 @@ inline std::vector<std::string> image_files(const std::string& folder) {
   return files;
 }
 
-/// One part, "train" or "t10k", of a folder as load_image_folder reads it.
-inline ImageSet load_image_part(const std::string& folder, const std::string& part, int classes,
-                                Decode decode = decode_nothing) {
+/// Loads one part, "train" or "t10k", of a folder for load_image_folder.
+[[nodiscard]] inline ImageSet load_image_part(const std::string& folder, const std::string& part, int classes,
+                                              Decode decode = decode_nothing) {
   if (const std::string got = folder_problem(folder); !got.empty())
     throw Error("load_image_folder", "expected a folder with four IDX files, got " + got, folder);
   const auto file = [&](const std::string& kind, int dimensions) {
@@ -122,9 +127,11 @@ inline ImageSet load_image_part(const std::string& folder, const std::string& pa
   return load_image_set(images, file("-labels", 1), classes, decode);
 }
 
-/// A folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same of t10k; also with a dot for the first
-/// dash before idx, also with .gz. Whether a file is gzip is told by its content.
-inline ImageFolder load_image_folder(const std::string& folder, int classes, Decode decode = decode_nothing) {
+/// Loads a folder with train-images-idx3-ubyte, train-labels-idx1-ubyte and the same files of t10k. The names may have a
+/// dot in place of the dash before idx, and may end in .gz. The content decides whether a file is gzip. Throws Error if the
+/// sizes of training and test images differ.
+[[nodiscard]] inline ImageFolder load_image_folder(const std::string& folder, int classes,
+                                                   Decode decode = decode_nothing) {
   ImageFolder sets;
   sets.train = load_image_part(folder, "train", classes, decode);
   sets.test = load_image_part(folder, "t10k", classes, decode);
@@ -135,9 +142,9 @@ inline ImageFolder load_image_folder(const std::string& folder, int classes, Dec
   return sets;
 }
 
-/// The folder that `name` means: `fashion-mnist` and `mnist` are looked for in the usual places, anything else is a
-/// path (a folder called mnist is written ./mnist). tools/find-data looks in the same places.
-inline std::string find_dataset(const std::string& name) {
+/// The folder of the dataset `name`. `fashion-mnist` and `mnist` are searched for in the usual places. Any other name is a
+/// path (write ./mnist for a folder called mnist). tools/find-data searches the same places. Throws Error if it finds none.
+[[nodiscard]] inline std::string find_dataset(const std::string& name) {
   if (name != "fashion-mnist" && name != "mnist") {
     const std::string got = folder_problem(name);
     if (got.empty()) return name;
@@ -164,7 +171,7 @@ inline std::string find_dataset(const std::string& name) {
   throw Error("find_dataset", "expected the four IDX files of " + name + " in one of " + tried + ", got none" + advice);
 }
 
-/// SHA-256 of the decoded set: its dimensions, pixels and labels, whatever files they came in.
+/// SHA-256 of the decoded set: its dimensions, pixels and labels. It does not depend on the format of the files.
 inline std::string dataset_sha256(const ImageSet& set) {
   const std::uint64_t head[] = {static_cast<std::uint64_t>(set.count), static_cast<std::uint64_t>(set.channels),
                                 static_cast<std::uint64_t>(set.height), static_cast<std::uint64_t>(set.width),
@@ -176,7 +183,7 @@ inline std::string dataset_sha256(const ImageSet& set) {
       .hex();
 }
 
-/// Writes the pictures as an IDX file; one channel.
+/// Writes the images as an IDX file. Throws Error unless they have one channel.
 inline void save_images(const std::string& path, const ImageSet& set) {
   if (set.channels != 1) throw Error("save_images", "expected 1 channel, got " + std::to_string(set.channels), path);
   std::string head;
@@ -197,3 +204,5 @@ inline void save_labels(const std::string& path, std::span<const std::uint8_t> l
 }
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

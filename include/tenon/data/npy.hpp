@@ -6,7 +6,7 @@
 //   N bytes     {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), } and spaces and a line feed
 //   rest        the values
 //
-// Types: f4, f8, u1, i4, i8; conversions on reading as in io/dtype.hpp.
+// Types: f4, f8, u1, i4, i8. Reading converts types as described in io/dtype.hpp.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -20,10 +20,13 @@
 #include <string_view>
 #include <vector>
 
-#include "tenon/core/os.hpp"
+#include "tenon/core/file.hpp"
+#include "tenon/core/write_file.hpp"
 #include "tenon/io/dtype.hpp"
 #include "tenon/io/safetensors_header.hpp"  // shape_text, tensor_bytes
 #include "tenon/io/text.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -42,7 +45,7 @@ struct NpyType {
 inline constexpr NpyType npy_types[5] = {
     {"<f4", Dtype::F32}, {"<f8", Dtype::F64}, {"|u1", Dtype::U8}, {"<i4", Dtype::I32}, {"<i8", Dtype::I64}};
 
-// The header's dict literal: three keys, each once, in any order.
+// Parses the header's dict literal: three keys, each once, in any order.
 class NpyHeader {
  public:
   NpyHeader(std::string_view text, std::string_view where) : text_(text), where_(where) {
@@ -138,7 +141,7 @@ class NpyHeader {
 }  // namespace detail
 
 template <class T>
-NpyArray<T> parse_npy(Bytes bytes, std::string_view where) {
+[[nodiscard]] NpyArray<T> parse_npy(Bytes bytes, std::string_view where) {
   const auto fail = [&](const std::string& expected, const std::string& got) {
     throw Error("load_npy", "expected " + expected + ", got " + got, where);
   };
@@ -155,7 +158,7 @@ NpyArray<T> parse_npy(Bytes bytes, std::string_view where) {
 
   std::uint64_t size = 0;
   if (!detail::tensor_bytes(header.dtype, header.shape, size))
-    fail("fewer than 2^63 bytes", "shape " + shape_text(header.shape));
+    fail("fewer than 2^61 bytes", "shape " + shape_text(header.shape));
   if (size != bytes.size())
     fail(std::to_string(size) + " bytes of values for shape " + shape_text(header.shape), std::to_string(bytes.size()));
   NpyArray<T> array{header.shape, std::vector<T>(static_cast<std::size_t>(size / dtype_size(header.dtype)))};
@@ -163,13 +166,13 @@ NpyArray<T> parse_npy(Bytes bytes, std::string_view where) {
   return array;
 }
 
-/// numpy.load(path), converted to T: a floating array to float or double, an integer one to integers.
+/// numpy.load(path), converted to T: a floating-point array to float or double, an integer array to integers.
 template <class T>
-NpyArray<T> load_npy(const std::string& path) {
+[[nodiscard]] NpyArray<T> load_npy(const std::string& path) {
   return parse_npy<T>(read_file(path), path);
 }
 
-/// numpy.save(path, values.reshape(shape)), the same bytes as NumPy's.
+/// numpy.save(path, values.reshape(shape)). The bytes are the same as NumPy's.
 template <class T>
 void save_npy(const std::string& path, std::span<const std::int64_t> shape, std::span<const T> values) {
   std::string_view descr;
@@ -187,7 +190,7 @@ void save_npy(const std::string& path, std::span<const std::int64_t> shape, std:
 
   std::string header =
       "{'descr': '" + std::string(descr) + "', 'fortran_order': False, 'shape': " + shape_text(shape) + ", }";
-  // NumPy leaves room for the first dimension to grow to 21 digits in place, and ends the header on a 64-byte boundary.
+  // NumPy reserves space so that the first dimension can grow to 21 digits in place, and pads the header to 64 bytes.
   if (!shape.empty()) header.append(21 - std::min<std::size_t>(21, std::to_string(shape[0]).size()), ' ');
   header.append(63 - (10 + header.size()) % 64, ' ').append("\n");
   const std::uint16_t length = static_cast<std::uint16_t>(header.size());
@@ -198,3 +201,5 @@ void save_npy(const std::string& path, std::span<const std::int64_t> shape, std:
 }
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

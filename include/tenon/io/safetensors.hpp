@@ -1,11 +1,11 @@
-// safetensors: named tensors in one file, as PyTorch and others read and write them.
+// safetensors: named tensors in one file, a format that PyTorch and other programs read and write.
 //
 //   8 bytes   N, the length of the header
 //   N bytes   the header (io/safetensors_header.hpp)
-//   rest      the tensors, little-endian, one after another without a gap
+//   rest      the tensors, little-endian, contiguous
 //
-// Bytes are a function of names, types, shapes, values and metadata alone; tensors lie as the format's own library lays
-// them out: the strictest alignment first, then by name.
+// The bytes depend only on names, types, shapes, values and metadata. Tensors have the order of the format's reference
+// library: the largest alignment first, then by name.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -18,20 +18,21 @@
 #include <utility>
 #include <vector>
 
-#include "tenon/core/os.hpp"
+#include "tenon/core/file.hpp"
+#include "tenon/core/write_file.hpp"
 #include "tenon/io/dtype.hpp"
 #include "tenon/io/safetensors_header.hpp"
 
 namespace tenon {
 
-/// A tensor in a file or on its way into one; `data` belongs to someone else and need not be aligned.
+/// A tensor in a file or to be written to a file. It does not own `data`, which may be unaligned.
 struct TensorInfo {
   std::string name;
   Dtype dtype = Dtype::F32;
   std::vector<std::int64_t> shape;
   Bytes data;
 
-  std::size_t size() const { return data.size() / dtype_size(dtype); }  // elements
+  std::size_t size() const { return data.size() * 8 / dtype_bits(dtype); }  // elements
 };
 
 /// A TensorInfo for values in memory, which must outlive it.
@@ -40,7 +41,7 @@ TensorInfo tensor_info(std::string name, std::vector<std::int64_t> shape, std::s
   return {std::move(name), dtype_of<T>(), std::move(shape), std::as_bytes(values)};
 }
 
-/// Copies a tensor to `to`, which must have its size; conversions as in io/dtype.hpp.
+/// Copies a tensor to `to` and converts it as described in io/dtype.hpp. Throws Error unless `to` has the tensor's size.
 template <class T>
 void read_into(const TensorInfo& tensor, std::span<T> to, std::string_view where) {
   if (to.size() != tensor.size())
@@ -53,18 +54,18 @@ void read_into(const TensorInfo& tensor, std::span<T> to, std::string_view where
 }
 
 template <class T>
-std::vector<T> read_as(const TensorInfo& tensor, std::string_view where) {
+[[nodiscard]] std::vector<T> read_as(const TensorInfo& tensor, std::string_view where) {
   std::vector<T> values(tensor.size());
   read_into<T>(tensor, values, where);
   return values;
 }
 
-/// A safetensors file, checked whole on opening.
+/// A safetensors file. Opening it checks the whole header and the size of the data.
 ///   const auto file = tenon::SafeTensors::open("model.safetensors");
 ///   const auto weight = file.read_as<float>("0.weight");
 class SafeTensors {
  public:
-  static SafeTensors open(const std::string& path) {
+  [[nodiscard]] static SafeTensors open(const std::string& path) {
     InputFile file(path, false);
     if (file.size() == InputFile::unknown)
       throw Error("load_safetensors", "expected a file, got a device or pipe", path);
@@ -86,8 +87,8 @@ class SafeTensors {
     return s;
   }
 
-  /// Of bytes that outlive the result; nothing is copied. `where` names them in errors.
-  static SafeTensors parse(Bytes bytes, std::string_view where) {
+  /// Parses bytes without copying them. They must outlive the result. `where` is their name in errors.
+  [[nodiscard]] static SafeTensors parse(Bytes bytes, std::string_view where) {
     const std::uint64_t n = safetensors_header_size(bytes, bytes.size(), where);
     const Bytes data = bytes.subspan(static_cast<std::size_t>(8 + n));
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + 8, static_cast<std::size_t>(n));
@@ -100,13 +101,13 @@ class SafeTensors {
   SafeTensors(SafeTensors&&) = default;
   SafeTensors& operator=(SafeTensors&&) = default;
 
-  /// Sorted by name.
+  /// The tensors, sorted by name.
   std::span<const TensorInfo> tensors() const { return tensors_; }
   const Metadata& metadata() const { return metadata_; }
-  /// The file, for error messages.
+  /// The name of the file for error messages.
   const std::string& where() const { return where_; }
 
-  /// Null where there is no tensor of that name.
+  /// Null if there is no tensor of that name.
   const TensorInfo* find(std::string_view name) const {
     const auto at = std::lower_bound(tensors_.begin(), tensors_.end(), name,
                                      [](const TensorInfo& t, std::string_view n) { return t.name < n; });
@@ -115,6 +116,12 @@ class SafeTensors {
   const TensorInfo& at(std::string_view name) const {
     if (const TensorInfo* t = find(name)) return *t;
     throw Error("load_safetensors", "expected a tensor " + in_quotes(name) + ", got none of that name", where_);
+  }
+  /// The same file without the tensors for whose names wanted(name) is false.
+  template <class Predicate>
+  SafeTensors only(Predicate wanted) && {
+    std::erase_if(tensors_, [&](const TensorInfo& t) { return !wanted(std::string_view(t.name)); });
+    return std::move(*this);
   }
   template <class T>
   std::vector<T> read_as(std::string_view name) const {
@@ -133,14 +140,14 @@ class SafeTensors {
   }
 
   std::string where_;
-  std::vector<std::byte> storage_;  // the data of an opened file; moving the vector leaves them where they are
+  std::vector<std::byte> storage_;  // the data of an opened file; moving the vector does not move the data
   std::vector<TensorInfo> tensors_;
   Metadata metadata_;
 };
 
 namespace detail {
 
-// The bytes of a file but for its tensors, and the order in which those follow.
+// The bytes of a file before its tensors, and the data of the tensors in order.
 struct SafeTensorsLayout {
   std::string head;  // length and header
   std::vector<Bytes> data;
@@ -183,6 +190,7 @@ inline SafeTensorsLayout safetensors_layout(std::span<const TensorInfo> tensors,
     require(is_utf8(key) && is_utf8(value), "metadata in UTF-8", in_quotes(key) + ": " + in_quotes(value));
 
   std::vector<const SafeTensorsHeader::Entry*> pointers;
+  pointers.reserve(entries.size());
   for (const auto& e : entries) pointers.push_back(&e);
   const std::string header = write_safetensors_header(pointers, metadata);
   require(header.size() <= SafeTensorsHeader::max_size, "a header of at most 100000000 bytes",
@@ -194,7 +202,7 @@ inline SafeTensorsLayout safetensors_layout(std::span<const TensorInfo> tensors,
 
 }  // namespace detail
 
-/// Writes tensors, in any order, and metadata; see write_file_atomically.
+/// Writes tensors, which may be in any order, and metadata with write_file_atomically.
 inline void save_safetensors(const FileLock& lock, std::span<const TensorInfo> tensors, const Metadata& metadata = {}) {
   const auto layout = detail::safetensors_layout(tensors, metadata, lock.path());
   std::vector<Bytes> pieces = {bytes_of(layout.head)};

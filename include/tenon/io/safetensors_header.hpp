@@ -1,9 +1,10 @@
-// The header of a safetensors file: read strictly, checked against the data that follow, and written.
+// Reads the header of a safetensors file, checks it against the data that follow, and writes it.
 //
-//   header    {"NAME": TENSOR, ..., "__metadata__": {"KEY": "TEXT", ...}} and spaces
+//   header    {"NAME": TENSOR, ..., "__metadata__": {"KEY": "TEXT", ...}} and white space
 //   TENSOR    {"dtype": "F32", "shape": [2, 3], "data_offsets": [begin, end]}, in any order, each once
 //
-// A JSON parser for this grammar and no more: depth is fixed, so nothing recurses. Names come out by name.
+// It accepts everything that the format's reference library accepts: "__metadata__" may be null, and a TENSOR may have
+// further fields, which must be JSON and are ignored. A tensor or a key of the metadata that occurs twice throws Error.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,7 +12,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 #include <map>
 #include <span>
 #include <string>
@@ -24,7 +24,7 @@
 
 namespace tenon {
 
-/// Sorted, so that the same metadata are the same bytes.
+/// Sorted, so that equal metadata give equal bytes.
 using Metadata = std::map<std::string, std::string>;
 
 struct SafeTensorsHeader {
@@ -37,7 +37,7 @@ struct SafeTensorsHeader {
   std::vector<Entry> tensors;  // sorted by name
   Metadata metadata;
 
-  static constexpr std::uint64_t max_size = 100'000'000;  // the format's own limit
+  static constexpr std::uint64_t max_size = 100'000'000;  // the limit of the format
   static constexpr std::size_t max_rank = 32;
 };
 
@@ -50,12 +50,13 @@ inline std::string shape_text(std::span<const std::int64_t> shape) {
 
 namespace detail {
 
-/// Bytes of a tensor; false if the number has no 63 bits.
+/// Computes the bytes of a tensor. Returns false if there are 2^61 or more, or not a whole number of bytes (F4 and F6).
 inline bool tensor_bytes(Dtype dtype, std::span<const std::int64_t> shape, std::uint64_t& bytes) {
-  bytes = dtype_size(dtype);
+  std::uint64_t bits = dtype_bits(dtype);
   for (const std::int64_t d : shape)
-    if (d < 0 || __builtin_mul_overflow(bytes, static_cast<std::uint64_t>(d), &bytes)) return false;
-  return bytes <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+    if (d < 0 || __builtin_mul_overflow(bits, static_cast<std::uint64_t>(d), &bits)) return false;
+  bytes = bits / 8;
+  return bits % 8 == 0;
 }
 
 class SafeTensorsHeaderParser {
@@ -65,10 +66,12 @@ class SafeTensorsHeaderParser {
   SafeTensorsHeader parse() {
     SafeTensorsHeader header;
     bool has_metadata = false;
+    skip_space();
     object([&](std::string&& key) {
       if (key != "__metadata__") return header.tensors.push_back(tensor(std::move(key)));
       if (has_metadata) fail("\"__metadata__\" once", "it twice");
       has_metadata = true;
+      if (word("null")) return;
       object([&](std::string&& name) {
         std::string value = string();
         if (!header.metadata.emplace(name, std::move(value)).second)
@@ -117,7 +120,7 @@ class SafeTensorsHeaderParser {
         });
         if (n != 2) fail("two data_offsets", std::to_string(n) + of(name));
       } else {
-        fail("dtype, shape and data_offsets", in_quotes(key) + of(name));
+        skip_value();  // a field of a later version, or of another program
       }
     });
     if (!has_dtype || !has_shape || !has_offsets)
@@ -128,6 +131,40 @@ class SafeTensorsHeaderParser {
                                                 of(name));
     e.name = std::move(name);
     return e;
+  }
+
+  // Skips any JSON value. The depth is limited as in the format's reference library, so that no file exhausts the stack.
+  void skip_value(int depth = 3) {
+    if (depth > 127 && (peek('{') || peek('['))) fail("at most 127 levels of nesting", "more");
+    if (peek('{')) return object([&](std::string&&) { skip_value(depth + 1); });
+    if (peek('[')) return array([&] { skip_value(depth + 1); });
+    if (peek('"')) return static_cast<void>(string());
+    if (word("null") || word("true") || word("false")) return;
+    if (peek('-')) ++at_;
+    const std::size_t start = at_;
+    if (digits() == 0 || (text_[start] == '0' && at_ > start + 1)) {
+      at_ = start;
+      fail("a JSON value", here());
+    }
+    if (peek('.')) {
+      ++at_;
+      if (digits() == 0) fail("a digit", here());
+    }
+    if (peek('e') || peek('E')) {
+      ++at_;
+      if (peek('+') || peek('-')) ++at_;
+      if (digits() == 0) fail("a digit", here());
+    }
+  }
+  std::size_t digits() {
+    const std::size_t start = at_;
+    while (at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9') ++at_;
+    return at_ - start;
+  }
+  bool word(std::string_view w) {
+    if (text_.substr(at_, w.size()) != w) return false;
+    at_ += w.size();
+    return true;
   }
 
   template <class Member>
@@ -263,7 +300,8 @@ class SafeTensorsHeaderParser {
   std::size_t at_ = 0;
 };
 
-// Every tensor as long as its shape says, and all of them one after another from 0 to `data_size`: no overlap, no hole.
+// Throws Error unless the length of every tensor matches its shape, and the tensors fill 0 to `data_size` without overlap
+// or gap.
 inline void check_safetensors_layout(const SafeTensorsHeader& header, std::uint64_t data_size, std::string_view where) {
   const auto fail = [&](const std::string& expected, const std::string& got) {
     throw Error("load_safetensors", "expected " + expected + ", got " + got, where);
@@ -274,7 +312,9 @@ inline void check_safetensors_layout(const SafeTensorsHeader& header, std::uint6
     const std::string name = "tensor " + in_quotes(e.name);
     std::uint64_t bytes = 0;
     if (!tensor_bytes(e.dtype, e.shape, bytes))
-      fail(name + " to have fewer than 2^63 bytes", "shape " + shape_text(e.shape));
+      fail(name + (dtype_bits(e.dtype) < 8 ? " to have a whole number of bytes, fewer than 2^61"
+                                           : " to have fewer than 2^61 bytes"),
+           "shape " + shape_text(e.shape));
     if (e.begin > e.end || e.end - e.begin != bytes)
       fail(name + " of shape " + shape_text(e.shape) + " to take " + std::to_string(bytes) + " bytes",
            "data_offsets " + std::to_string(e.begin) + " to " + std::to_string(e.end));
@@ -306,7 +346,7 @@ inline SafeTensorsHeader parse_safetensors_header(std::string_view text, std::ui
   return header;
 }
 
-/// The length that a file's first eight bytes give its header, if it is possible in a file of that size.
+/// The length of the header from a file's first eight bytes. Throws Error if it is impossible in a file of that size.
 inline std::uint64_t safetensors_header_size(std::span<const std::byte> first, std::uint64_t file_size,
                                              std::string_view where) {
   if (first.size() < 8 || file_size < 8)
@@ -327,7 +367,8 @@ inline std::uint64_t safetensors_header_size(std::span<const std::byte> first, s
   return n;
 }
 
-/// The text for a header whose offsets are set, tensors in the order given, padded with spaces to 8 bytes.
+/// The text of a header whose offsets are set, with the tensors in the given order, padded with spaces to a multiple of 8
+/// bytes.
 inline std::string write_safetensors_header(std::span<const SafeTensorsHeader::Entry* const> tensors,
                                             const Metadata& metadata) {
   std::string s;

@@ -1,4 +1,4 @@
-// SHA-256 (FIPS 180-4), fed piece by piece.
+// SHA-256 (FIPS 180-4), computed incrementally.
 //   tenon::Sha256().update(a).update(b).hex()
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -11,8 +11,8 @@
 #include <cstring>
 #include <string>
 
+#include "tenon/core/bytes.hpp"
 #include "tenon/core/config.hpp"  // TENON_INLINE
-#include "tenon/core/os.hpp"      // Bytes
 
 namespace tenon {
 
@@ -35,7 +35,7 @@ class Sha256 {
     return *this;
   }
 
-  /// Of all bytes so far; more may follow.
+  /// The digest of all bytes so far. More may follow.
   std::array<std::byte, 32> digest() const {
     Sha256 last = *this;
     std::byte padding[72] = {std::byte{0x80}};  // then zeros, then the length in bits as the block's last eight bytes
@@ -83,7 +83,7 @@ class Sha256 {
       }
       std::uint32_t a = state_[0], b = state_[1], c = state_[2], d = state_[3];
       std::uint32_t e = state_[4], f = state_[5], g = state_[6], h = state_[7];
-      for (int t = 0; t < 64; t += 8) {  // eight rounds turn the letters once around, so nothing is moved
+      for (int t = 0; t < 64; t += 8) {  // eight rounds rotate the variables back, so no value is moved
         round(a, b, c, d, e, f, g, h, k[t] + w[t]);
         round(h, a, b, c, d, e, f, g, k[t + 1] + w[t + 1]);
         round(g, h, a, b, c, d, e, f, k[t + 2] + w[t + 2]);
@@ -105,7 +105,7 @@ class Sha256 {
     h += (std::rotr(a, 2) ^ std::rotr(a, 13) ^ std::rotr(a, 22)) + ((a & b) | (c & (a | b)));
   }
 
-  // The same of the square roots of the first eight.
+  // The first 32 bits of the fractional parts of the square roots of the first eight primes.
   std::uint32_t state_[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                              0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   std::uint64_t length_ = 0;  // bytes

@@ -1,4 +1,4 @@
-// Text that came from a file, on its way into an error message.
+// Prepares text from a file for an error message.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace tenon {
 
-/// Well-formed UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF.
+/// True for well-formed UTF-8: no overlong forms, no surrogates, no code points above U+10FFFF.
 inline bool is_utf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
     const auto byte = [&](std::size_t k) -> std::uint32_t {
@@ -30,12 +30,13 @@ inline bool is_utf8(std::string_view text) {
   return true;
 }
 
-/// In quotes, on one line, at most 60 characters of it: a name from a file must not write on a terminal as it likes.
+/// The text in quotes, on one line, cut to at most 60 bytes. Control characters are escaped, so that a name from a file
+/// cannot control a terminal.
 inline std::string in_quotes(std::string_view text) {
-  constexpr std::size_t most = 60;
-  const bool readable = is_utf8(text), cut = text.size() > most;
+  constexpr std::size_t max = 60;
+  const bool readable = is_utf8(text), cut = text.size() > max;
   if (cut) {
-    std::size_t end = most;
+    std::size_t end = max;
     while (readable && end > 0 && (static_cast<unsigned char>(text[end]) & 0xc0) == 0x80) --end;
     text = text.substr(0, end);
   }

@@ -1,4 +1,4 @@
-// Add: the node where a Residual's two branches meet. y = x + x2.
+// Add: the last node of a Residual. It adds the two branches: y = x + x2.
 //   x, x2 (B, ...)   ->   y (B, ...)      backward needs neither
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -6,7 +6,9 @@
 #include "tenon/cpu/elementwise.hpp"
 #include "tenon/layers/layer.hpp"
 
-namespace tenon {
+TENON_IEEE_MATH_BEGIN
+
+namespace tenon::plan {
 
 struct Add {
   static constexpr const char* name = "Add";
@@ -21,4 +23,6 @@ struct Add {
   }
 };
 
-}  // namespace tenon
+}  // namespace tenon::plan
+
+TENON_IEEE_MATH_END

@@ -1,4 +1,4 @@
-// AvgPool2d: the mean of each window, padding counted as zeros, as torch.nn.AvgPool2d. The stride is the kernel unless given.
+// AvgPool2d: the mean of each window, as torch.nn.AvgPool2d. Padding counts as zeros. The default stride is the kernel.
 //   x (B, C, H, W)   ->   y (B, C, H', W')
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -6,16 +6,20 @@
 #include "tenon/cpu/avg_pool2d.hpp"
 #include "tenon/layers/window.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon {
 
-template <int K, class... Options>
+/// `AvgPool2d<2>`, `AvgPool2d<3, Stride<2>, Padding<1>>`. The first argument is the extent of a square window, or a Kernel:
+/// `AvgPool2d<Kernel<2, 3>>` has windows of 2 rows and 3 columns.
+template <auto K, auto... Options>
 struct AvgPool2d {
   static constexpr const char* name = "AvgPool2d";
-  static constexpr Window window = detail::pooling<Kernel<K>, Options...>().window;
+  static constexpr kernels::Window window = detail::pooling_window<K, Options...>();
 
   static constexpr LayerSpec infer(Dims in) {
-    if (!(detail::is_window_option<Options> && ...)) return detail::unknown_option(in);
-    if (const Misfit m = detail::check(window, in)) return detail::misfit(m);
+    if (!detail::are_pooling_options<K, Options...>) return detail::unknown_option<K, Options...>(in);
+    if (const diagnostics::Misfit m = detail::check(window, in)) return detail::misfit(m);
     if (2 * window.ph > window.kh || 2 * window.pw > window.kw)
       return LayerSpec::no(Need::padding_at_most_half_the_window, dims(window.ph, window.pw), Remedy::less_Padding);
     return LayerSpec::to(dims(in[0], window.out_h(in[1]), window.out_w(in[2])));
@@ -25,10 +29,12 @@ struct AvgPool2d {
   static void backward(auto& dev, const auto& at) { avg_pool2d_backward(dev, pool(at), at.as_const(at.dy), at.dx); }
 
  private:
-  template <class At>
-  static constexpr auto pool(const At&) {
-    return Pool<PoolDims{At::in.d[0], At::in.d[1], At::in.d[2], window}>{};
+  template <class Context>
+  static constexpr auto pool(const Context&) {
+    return kernels::PoolTag<kernels::PoolDims{Context::in.d[0], Context::in.d[1], Context::in.d[2], window}>{};
   }
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

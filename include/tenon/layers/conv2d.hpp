@@ -1,27 +1,32 @@
 // Conv2d: a sliding dot product (cross-correlation), as torch.nn.Conv2d.
 //   x (B, C, H, W)   weight (O, C / groups, kh, kw)   bias (O)   ->   y (B, O, H', W')
-// Activation, max-pool and Flatten after it join its kernel where the plan sees that they can.
+// The plan fuses an activation, a max-pool and a Flatten after it into its kernel where possible.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cpu/conv2d.hpp"
 #include "tenon/layers/window.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon {
 
 /// `Conv2d<32, Kernel<3>, Stride<2>, Padding<1>, Dilation<1>, Groups<1>, NoBias, KaimingNormal>`; options in any order.
-template <int O, class... Options>
+template <int O, auto... Options>
 struct Conv2d {
   static constexpr const char* name = "Conv2d";
-  static constexpr bool bias = !detail::has_option<NoBias, Options...>;
-  static constexpr detail::Sliding option = detail::sliding<Options...>();
+  static constexpr bool bias = detail::has_bias<Options...>;
+  static constexpr detail::Sliding option = detail::sliding(Options...);
 
-  static constexpr ConvDims geometry(Dims in) { return {in[0], in[1], in[2], O, option.groups, option.window}; }
+  static constexpr kernels::ConvDims geometry(Dims in) {
+    return {in[0], in[1], in[2], O, option.groups, option.window};
+  }
 
   static constexpr LayerSpec infer(Dims in) {
-    if (!((detail::is_window_option<Options> || detail::is_groups<Options> || detail::is_weight_option<Options>)&&...))
-      return detail::unknown_option(in);
-    if (const Misfit m = detail::check(option.window, in)) return detail::misfit(m);
+    if (!((detail::is_window_option<detail::option_type<Options>> || detail::is_groups<detail::option_type<Options>> ||
+           detail::is_weight_option<detail::option_type<Options>>)&&...))
+      return detail::unknown_option<Options...>(in);
+    if (const diagnostics::Misfit m = detail::check(option.window, in)) return detail::misfit(m);
     if (O < 1) return LayerSpec::no(Need::positive_extents, dims(O), Remedy::a_positive_number);
     const int G = option.groups;
     if (G < 1 || in[0] % G)
@@ -29,23 +34,20 @@ struct Conv2d {
                            Remedy::a_number_of_Groups_that_divides_both);
     if (O % G)
       return LayerSpec::no(Need::outputs_divisible_by_groups, dims(O, G), Remedy::a_number_of_Groups_that_divides_both);
-    const Window w = option.window;
+    const kernels::Window w = option.window;
     const int taps = w.kh * w.kw, fan_in = in[0] / G * taps, fan_out = O / G * taps;
-    const Initial start = detail::pick({Initial::Kind::torch_default, 0, 1, 1, 1}, static_cast<Options*>(nullptr)...);
+    const Initial start = detail::initial(Options...);
     LayerSpec s = LayerSpec::to(dims(O, w.out_h(in[1]), w.out_w(in[2])))
                       .param("weight", dims(O, in[0] / G, w.kh, w.kw), start.fans(fan_in, fan_out), true)
                       .backward_reads_input();
     if (bias) s = s.param("bias", dims(O), Initial{Initial::Kind::torch_default, 0, 1, fan_in, fan_out});
-    s.absorbs_act = s.absorbs_pool = s.absorbs_order = true;
+    s.absorbs_activation = s.absorbs_pool = s.absorbs_order = true;
     return s;
   }
 
-  static constexpr Room room(Dims in, Fuse fuse) {
-    const ConvDims d = geometry(in);
-    return {static_cast<long long>(kernels::conv2d_packed(d)),
-            static_cast<long long>(kernels::conv2d_workspace(d, fuse)),
-            static_cast<long long>(kernels::conv2d_scratch<float>(d, fuse)),
-            static_cast<long long>(kernels::conv2d_scratch<double>(d, fuse))};
+  template <class D>
+  static constexpr WorkspaceSizes workspace_sizes(kernels::DeviceTag<D> device, Dims in, kernels::Epilogue epilogue) {
+    return conv2d_workspace_sizes(device, geometry(in), epilogue);
   }
 
   static void prepare(auto& dev, const auto& at) {
@@ -58,15 +60,19 @@ struct Conv2d {
   }
 
   static void backward(auto& dev, const auto& at) {
-    conv2d_backward(dev, conv(at), at.x, at.template param<0>(), at.y, at.argmax_view(), at.epilogue, at.dy, at.dx,
+    using Context = std::remove_cvref_t<decltype(at)>;
+    constexpr kernels::ConvTag<geometry(Context::in), Context::has_dx> conv{};
+    conv2d_backward(dev, conv, at.x, at.template param<0>(), at.y, at.argmax_view(), at.epilogue, at.dy, at.dx,
                     at.template grad<0>(), at.template grad_or_null<1, O>(), at.work);
   }
 
  private:
-  template <class At>
-  static constexpr auto conv(const At&) {
-    return Conv<geometry(At::in)>{};
+  template <class Context>
+  static constexpr auto conv(const Context&) {
+    return kernels::ConvTag<geometry(Context::in)>{};
   }
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

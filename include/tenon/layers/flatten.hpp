@@ -1,10 +1,12 @@
 // Flatten: (C, H, W) or (T, F) -> (C * H * W) or (T * F), in PyTorch's order.
-// Free where the order in memory is that already (one channel, one pixel, sequences), and where the operation before
-// can store its result in this order; a permutation otherwise.
+// It costs nothing if the values are already in this order (one channel, one pixel, sequences), or if the previous
+// operation can store its result in this order. Otherwise it is a permutation.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/layers/permute.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -22,3 +24,5 @@ struct Flatten {
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

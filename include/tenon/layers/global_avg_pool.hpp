@@ -1,10 +1,12 @@
-// GlobalAvgPool: the mean of each channel, as torch.nn.AdaptiveAvgPool2d(1) and a Flatten.
+// GlobalAvgPool: the mean of each channel, as torch.nn.AdaptiveAvgPool2d(1) followed by Flatten.
 //   x (B, C, H, W)   ->   y (B, C)
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cpu/global_avg_pool.hpp"
 #include "tenon/layers/layer.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -21,3 +23,5 @@ struct GlobalAvgPool {
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,39 +1,38 @@
-// Linear: y = x W^T + b, on the last dimension.
+// Linear: y = x W^T + b, over the last dimension.
 //   x (B, I) or (B, T, I)   weight (O, I)   bias (O)   ->   y (B, O) or (B, T, O)       as torch.nn.Linear
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cpu/linear.hpp"
-#include "tenon/layers/layer.hpp"
+#include "tenon/layers/options.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
-/// `Linear<10>`, `Linear<10, NoBias>`, `Linear<10, XavierUniform>`; the options in any order.
-template <int O, class... Options>
+/// `Linear<10>`, `Linear<10, NoBias>`, `Linear<10, XavierUniform>`; options in any order.
+template <int O, auto... Options>
 struct Linear {
   static constexpr const char* name = "Linear";
-  static constexpr bool bias = !detail::has_option<NoBias, Options...>;
+  static constexpr bool bias = detail::has_bias<Options...>;
 
   static constexpr LayerSpec infer(Dims in) {
-    if (!(detail::is_weight_option<Options> && ...)) return detail::unknown_option(in);
+    if (!(detail::is_weight_option<detail::option_type<Options>> && ...)) return detail::unknown_option<Options...>(in);
     if (O < 1) return LayerSpec::no(Need::positive_extents, dims(O), Remedy::a_positive_number);
     if (in.rank == 3) return LayerSpec::no(Need::one_or_two_dimensions, in, Remedy::insert_Flatten_before_this_layer);
     const int I = in[in.rank - 1];
     Dims out = in;
     out.d[in.rank - 1] = O;
-    const Initial start = detail::pick({Initial::Kind::torch_default, 0, 1, 1, 1}, static_cast<Options*>(nullptr)...);
+    const Initial start = detail::initial(Options...);
     LayerSpec s = LayerSpec::to(out).param("weight", dims(O, I), start.fans(I, O), true).backward_reads_input();
     if (bias) s = s.param("bias", dims(O), Initial{Initial::Kind::torch_default, 0, 1, I, O});
-    s.absorbs_act = true;
+    s.absorbs_activation = true;
     return s;
   }
 
-  static constexpr Room room(Dims in, Fuse) {
-    const int I = in[in.rank - 1];
-    return {static_cast<long long>(kernels::linear_packed(I, O)),
-            static_cast<long long>(kernels::linear_workspace(I, O)),
-            static_cast<long long>(kernels::linear_scratch<float>(I, O)),
-            static_cast<long long>(kernels::linear_scratch<double>(I, O))};
+  template <class D>
+  static constexpr WorkspaceSizes workspace_sizes(kernels::DeviceTag<D> device, Dims in, kernels::Epilogue) {
+    return linear_workspace_sizes(device, in[in.rank - 1], O);
   }
 
   static void prepare(auto& dev, const auto& at) {
@@ -52,3 +51,5 @@ struct Linear {
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,5 +1,5 @@
-// The two orders of an image's values: (C, H, W), in which users hand them in and get them back, and (H, W, C), which
-// the kernels prefer. The plan puts these nodes at a network's ends, and only where the two differ.
+// Conversions between the two orders of an image's values: (C, H, W) outside of a network, and (H, W, C) inside, for the
+// kernels. The plan inserts these nodes at the input and output of a network if the two orders differ there.
 //   ToChannelsLast    (B, C, H, W) -> (B, H, W, C)        ToChannelsFirst   (B, H, W, C) -> (B, C, H, W)
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -7,7 +7,9 @@
 #include "tenon/cpu/permute.hpp"
 #include "tenon/layers/layer.hpp"
 
-namespace tenon {
+TENON_IEEE_MATH_BEGIN
+
+namespace tenon::plan {
 
 struct ToChannelsLast {
   static constexpr const char* name = "ToChannelsLast";
@@ -29,4 +31,6 @@ struct ToChannelsFirst {
   static void backward(auto& dev, const auto& at) { to_channels_last(dev, at.as_const(at.planar(at.dy)), at.dx); }
 };
 
-}  // namespace tenon
+}  // namespace tenon::plan
+
+TENON_IEEE_MATH_END

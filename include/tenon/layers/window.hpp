@@ -1,93 +1,80 @@
-// Kernel, Stride, Padding, Dilation: how a window slides over an image, as types. One number, or (vertical, horizontal).
+// The window of a layer, computed from its options, and the checks that all layers with a window share.
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <type_traits>
+#include <concepts>
 
-#include "tenon/layers/layer.hpp"
+#include "tenon/core/config.hpp"
+#include "tenon/layers/options.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
-
-namespace detail {
-
-struct WindowOption {};
-
-/// What a layer with a window takes; a convolution takes Groups, too.
-template <class O>
-inline constexpr bool is_window_option = std::is_base_of_v<WindowOption, O>;
-
-}  // namespace detail
-
-template <int H, int W = H>
-struct Kernel : detail::WindowOption {};
-template <int H, int W = H>
-struct Stride : detail::WindowOption {};
-template <int H, int W = H>
-struct Padding : detail::WindowOption {};
-template <int H, int W = H>
-struct Dilation : detail::WindowOption {};
-template <int G>
-struct Groups {};
-
 namespace detail {
 
 struct Sliding {
-  Window window{};
+  kernels::Window window{};
   int groups = 1;
-  bool strided = false;  // a pooling's stride is its kernel, unless said otherwise
+  bool strided = false;  // Stride is given; otherwise the stride of a pooling is its kernel
 };
 
 template <int H, int W>
-constexpr void apply(Sliding& s, const Kernel<H, W>*) {
+constexpr void apply(Sliding& s, layer_options::Kernel<H, W>) {
   s.window.kh = H;
   s.window.kw = W;
 }
 template <int H, int W>
-constexpr void apply(Sliding& s, const Stride<H, W>*) {
+constexpr void apply(Sliding& s, layer_options::Stride<H, W>) {
   s.window.sh = H;
   s.window.sw = W;
   s.strided = true;
 }
 template <int H, int W>
-constexpr void apply(Sliding& s, const Padding<H, W>*) {
+constexpr void apply(Sliding& s, layer_options::Padding<H, W>) {
   s.window.ph = H;
   s.window.pw = W;
 }
 template <int H, int W>
-constexpr void apply(Sliding& s, const Dilation<H, W>*) {
+constexpr void apply(Sliding& s, layer_options::Dilation<H, W>) {
   s.window.dh = H;
   s.window.dw = W;
 }
 template <int G>
-constexpr void apply(Sliding& s, const Groups<G>*) {
+constexpr void apply(Sliding& s, layer_options::Groups<G>) {
   s.groups = G;
 }
-constexpr void apply(Sliding&, const void*) {}  // an option that has nothing to do with windows
-
-template <class O>
-inline constexpr bool is_groups = false;
-template <int G>
-inline constexpr bool is_groups<Groups<G>> = true;
+template <class Other>
+constexpr void apply(Sliding&, Other) {}  // an option that does not concern windows
 
 template <class... Options>
-constexpr Sliding sliding() {
+constexpr Sliding sliding(Options... options) {
   Sliding s;
-  (apply(s, static_cast<const Options*>(nullptr)), ...);
+  (apply(s, options), ...);
   return s;
 }
 
-template <class... Options>
-constexpr Sliding pooling() {
-  Sliding s = sliding<Options...>();
+/// The window of a pooling. Its first argument K is a Kernel or a number, the extent of a square window.
+template <auto K, auto... Options>
+constexpr kernels::Window pooling_window() {
+  Sliding s;
+  if constexpr (std::integral<option_type<K>>)
+    s = sliding(Kernel<static_cast<int>(K)>, Options...);
+  else
+    s = sliding(K, Options...);
   if (!s.strided) {
     s.window.sh = s.window.kh;
     s.window.sw = s.window.kw;
   }
-  return s;
+  return s.window;
 }
 
-/// What a window asks of an image, before it is known what is done in it.
-constexpr Misfit check(const Window& w, Dims in) {
+template <auto K, auto... Options>
+inline constexpr bool are_pooling_options =
+    (std::integral<option_type<K>> ||
+     is_option<option_type<K>, layer_options::Kernel>)&&(is_window_option<option_type<Options>>&&...);
+
+/// The misfit of a window and an input. Every layer with a window uses it.
+constexpr diagnostics::Misfit check(const kernels::Window& w, Dims in) {
   if (in.rank != 3) return {Need::three_dimensions_C_H_W, Remedy::remove_the_Flatten_before_this_layer, in};
   if (w.kh < 1 || w.kw < 1) return {Need::positive_extents, Remedy::a_positive_number, dims(w.kh, w.kw)};
   if (w.sh < 1 || w.sw < 1) return {Need::positive_extents, Remedy::a_positive_number, dims(w.sh, w.sw)};
@@ -98,7 +85,7 @@ constexpr Misfit check(const Window& w, Dims in) {
   return {};
 }
 
-constexpr LayerSpec misfit(const Misfit& m) {
+constexpr LayerSpec misfit(const diagnostics::Misfit& m) {
   LayerSpec s;
   s.misfit = m;
   return s;
@@ -106,3 +93,5 @@ constexpr LayerSpec misfit(const Misfit& m) {
 
 }  // namespace detail
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

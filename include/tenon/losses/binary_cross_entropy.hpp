@@ -1,10 +1,12 @@
-// BinaryCrossEntropy: on logits, against targets in [0, 1], the mean over all outputs, as torch.nn.BCEWithLogitsLoss.
-//   outputs (B, C), targets (B, C)   ->   the mean loss, its gradient (B, C), and how many outputs had the right sign
+// BinaryCrossEntropy of logits and targets in [0, 1], the mean over all outputs, as torch.nn.BCEWithLogitsLoss.
+//   outputs (B, C), targets (B, C)   ->   sums, the gradient (B, C), and the number of outputs with the correct sign
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cpu/binary_cross_entropy.hpp"
 #include "tenon/losses/loss.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -14,16 +16,15 @@ struct BinaryCrossEntropy {
   using Target = T;
 
   template <int Outputs>
-  static constexpr int targets_a_sample() {
+  static constexpr int targets_per_sample() {
     return Outputs;
   }
 
-  template <int C>
-  LossSums operator()(auto& dev, In<T, Batch, C> outputs, const T* targets, Out<T, Batch, C> gradient) const {
-    LossSums sums;
-    binary_cross_entropy(dev, outputs, targets, gradient, &sums);
-    return sums;
+  void operator()(auto& dev, const auto& at) const {
+    binary_cross_entropy(dev, at.outputs, at.targets, at.reduction, at.gradient, at.sums);
   }
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

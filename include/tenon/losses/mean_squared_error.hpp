@@ -1,10 +1,12 @@
 // MeanSquaredError: the mean over all outputs of (y - target)^2, as torch.nn.MSELoss.
-//   outputs (B, C), targets (B, C)   ->   the mean loss and its gradient (B, C)
+//   outputs (B, C), targets (B, C)   ->   sums and the gradient (B, C); no accuracy, because it makes no decisions
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cpu/mean_squared_error.hpp"
 #include "tenon/losses/loss.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -14,16 +16,15 @@ struct MeanSquaredError {
   using Target = T;
 
   template <int Outputs>
-  static constexpr int targets_a_sample() {
+  static constexpr int targets_per_sample() {
     return Outputs;
   }
 
-  template <int C>
-  LossSums operator()(auto& dev, In<T, Batch, C> outputs, const T* targets, Out<T, Batch, C> gradient) const {
-    LossSums sums;
-    mean_squared_error(dev, outputs, targets, gradient, &sums);
-    return sums;
+  void operator()(auto& dev, const auto& at) const {
+    mean_squared_error(dev, at.outputs, at.targets, at.reduction, at.gradient, at.sums);
   }
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

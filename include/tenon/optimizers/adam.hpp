@@ -1,5 +1,5 @@
 // Adam and AdamW: steps scaled by running means of the gradient and of its square, as torch.optim.Adam and AdamW.
-//   two buffers of the parameters' size
+//   They keep two buffers of the parameters' size.
 // Source: Kingma, Ba, "Adam: a method for stochastic optimization", ICLR 2015;
 //         Loshchilov, Hutter, "Decoupled weight decay regularization", ICLR 2019.
 // SPDX-License-Identifier: MIT
@@ -8,21 +8,24 @@
 #include "tenon/cpu/adam.hpp"
 #include "tenon/optimizers/optimizer.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon {
 
 namespace detail {
 
-/// What neither of the two takes; throws.
+/// Throws Error for options that are invalid for both optimizers.
 inline void check_adam(const char* name, double beta1, double beta2, double epsilon, double weight_decay) {
   check_option(name, "beta1", "from 0 to below 1", beta1, beta1 >= 0 && beta1 < 1);
   check_option(name, "beta2", "from 0 to below 1", beta2, beta2 >= 0 && beta2 < 1);
-  check_option(name, "an epsilon", "of 0 or above", epsilon, epsilon >= 0);
+  // With an epsilon that a float rounds to 0, a gradient of 0 makes the weight 0 / 0.
+  check_option(name, "an epsilon", "of 1e-30 or above", epsilon, epsilon >= 1e-30);
   check_option(name, "a weight_decay", "of 0 or above", weight_decay, weight_decay >= 0);
 }
 
 }  // namespace detail
 
-/// Weight decay, if any, is a penalty in the gradient, and falls on every parameter unless `decay` says otherwise.
+/// Weight decay is a penalty in the gradient. By default (see `decay`) it applies to every parameter.
 struct Adam {
   static constexpr const char* name = "adam";
   static constexpr int states = 2;
@@ -34,19 +37,18 @@ struct Adam {
   double weight_decay = 0;
   Decay decay = Decay::everything;
 
+  bool operator==(const Adam&) const = default;
   void check() const { detail::check_adam("Adam", beta1, beta2, epsilon, weight_decay); }
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step,
-              bool decays) const {
-    const AdamStep s{
-        rate, beta1, beta2, epsilon, decays ? weight_decay : 0, false, scale, static_cast<std::int64_t>(step) + 1};
-    adam_update(dev, s, w, g, state[0], state[1]);
+  void update(auto& dev, auto step, Span<T> w, Span<const T> g, Span<T>* state, bool decays) const {
+    adam_update(dev, kernels::AdamOptions{beta1, beta2, epsilon, decays ? weight_decay : 0, false}, step, w, g,
+                state[0], state[1]);
   }
 };
 
-/// Weight decay shrinks the weights themselves; norms and biases are spared unless `decay` says otherwise.
+/// Weight decay shrinks the weights directly. By default (see `decay`) it does not apply to norms and biases.
 struct AdamW {
   static constexpr const char* name = "adamw";
   static constexpr int states = 2;
@@ -58,16 +60,17 @@ struct AdamW {
   double weight_decay = 0.01;
   Decay decay = Decay::weights;
 
+  bool operator==(const AdamW&) const = default;
   void check() const { detail::check_adam("AdamW", beta1, beta2, epsilon, weight_decay); }
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step,
-              bool decays) const {
-    const AdamStep s{
-        rate, beta1, beta2, epsilon, decays ? weight_decay : 0, true, scale, static_cast<std::int64_t>(step) + 1};
-    adam_update(dev, s, w, g, state[0], state[1]);
+  void update(auto& dev, auto step, Span<T> w, Span<const T> g, Span<T>* state, bool decays) const {
+    adam_update(dev, kernels::AdamOptions{beta1, beta2, epsilon, decays ? weight_decay : 0, true}, step, w, g, state[0],
+                state[1]);
   }
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

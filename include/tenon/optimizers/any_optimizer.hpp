@@ -13,43 +13,59 @@
 #include "tenon/optimizers/adam.hpp"
 #include "tenon/optimizers/sgd.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon {
 
 template <class... Optimizers>
-class OneOf {
+class VariantOptimizer {
  public:
-  static constexpr int states = std::max({Optimizers::states...});  // who needs fewer leaves the rest alone
+  /// The maximum over the optimizers. An optimizer with fewer states leaves the rest unused.
+  static constexpr int states = std::max({Optimizers::states...});
 
   double lr;
 
   template <class Optimizer>
     requires(std::is_same_v<Optimizer, Optimizers> || ...)
-  OneOf(Optimizer o) : lr(o.lr), chosen_(std::move(o)) {}
+  VariantOptimizer(Optimizer o) : lr(o.lr), chosen_(std::move(o)) {}
 
+  bool operator==(const VariantOptimizer&) const = default;
   const char* name() const {
     return std::visit([](const auto& o) { return o.name; }, chosen_);
   }
-  /// Of the buffers that the chosen one keeps.
+  /// The names of the buffers that the chosen optimizer keeps.
   std::span<const char* const> used_states() const {
-    return std::visit([](const auto& o) { return std::span<const char* const>(o.state_names); }, chosen_);
+    return std::visit(
+        [](const auto& o) -> std::span<const char* const> {
+          if constexpr (std::remove_cvref_t<decltype(o)>::states > 0)
+            return std::span<const char* const>(o.state_names);
+          else
+            return {};
+        },
+        chosen_);
   }
   void check() const {
-    std::visit([](const auto& o) { o.check(); }, chosen_);
+    std::visit(
+        [](const auto& o) {
+          if constexpr (requires { o.check(); }) o.check();
+        },
+        chosen_);
   }
   bool decays_everything() const {
     return std::visit([](const auto& o) { return o.decays_everything(); }, chosen_);
   }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t step,
-              bool decays) const {
-    std::visit([&](const auto& o) { o.update(dev, w, g, state, rate, scale, step, decays); }, chosen_);
+  void update(auto& dev, auto step, Span<T> w, Span<const T> g, Span<T>* state, bool decays) const {
+    std::visit([&](const auto& o) { o.update(dev, step, w, g, state, decays); }, chosen_);
   }
 
  private:
   std::variant<Optimizers...> chosen_;
 };
 
-using AnyOptimizer = OneOf<Sgd, Adam, AdamW>;
+using AnyOptimizer = VariantOptimizer<Sgd, Adam, AdamW>;
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,10 +1,12 @@
 // Sgd: stochastic gradient descent, with momentum, Nesterov's momentum and weight decay, as torch.optim.SGD.
-//   one buffer of the parameters' size where there is momentum
+//   It keeps one buffer of the parameters' size, for the momentum.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cpu/sgd.hpp"
 #include "tenon/optimizers/optimizer.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon {
 
@@ -19,6 +21,7 @@ struct Sgd {
   double weight_decay = 0;  // as a penalty in the gradient
   Decay decay = Decay::everything;
 
+  bool operator==(const Sgd&) const = default;
   void check() const {
     detail::check_option("Sgd", "a momentum", "of 0 or above", momentum, momentum >= 0);
     detail::check_option("Sgd", "a weight_decay", "of 0 or above", weight_decay, weight_decay >= 0);
@@ -26,10 +29,11 @@ struct Sgd {
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>
-  void update(auto& dev, Span<T> w, Span<const T> g, Span<T>* state, double rate, double scale, std::uint64_t,
-              bool decays) const {
-    sgd_update(dev, SgdStep{rate, momentum, nesterov, decays ? weight_decay : 0, scale}, w, g, state[0]);
+  void update(auto& dev, auto step, Span<T> w, Span<const T> g, Span<T>* state, bool decays) const {
+    sgd_update(dev, kernels::SgdOptions{momentum, nesterov, decays ? weight_decay : 0}, step, w, g, state[0]);
   }
 };
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,4 +1,4 @@
-// describe<Net>(): the plan as text. What it prints is read from the tables that run.
+// describe<Net>(): the plan as text. It prints the same tables that are executed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,16 +10,16 @@ namespace tenon {
 
 namespace plan {
 
-inline const char* name_of(Activation a) {
+inline const char* name_of(kernels::Activation::Kind a) {
   switch (a) {
-    case Activation::none: return "";
-    case Activation::relu: return "ReLU";
-    case Activation::leaky_relu: return "LeakyReLU";
-    case Activation::sigmoid: return "Sigmoid";
-    case Activation::tanh: return "Tanh";
-    case Activation::gelu: return "GELU";
-    case Activation::gelu_tanh: return "GELUTanh";
-    case Activation::silu: return "SiLU";
+    case kernels::Activation::none: return "";
+    case kernels::Activation::relu: return "ReLU";
+    case kernels::Activation::leaky_relu: return "LeakyReLU";
+    case kernels::Activation::sigmoid: return "Sigmoid";
+    case kernels::Activation::tanh: return "Tanh";
+    case kernels::Activation::gelu: return "GELU";
+    case kernels::Activation::gelu_tanh: return "GELUTanh";
+    case kernels::Activation::silu: return "SiLU";
   }
   return "";
 }
@@ -30,7 +30,8 @@ inline void column(std::string& text, const std::string& s, std::size_t width) {
   text.append(s.size() < width ? width - s.size() : 1, ' ');
 }
 
-inline std::string describe(const Node* nodes, const Step* steps, const Row* rows, int count, long long arena) {
+inline std::string describe(const Node* nodes, const Frame* frames, const Step* steps, const StepOffsets* rows,
+                            int count, long long arena) {
   std::string text;
   const auto line = [&](const std::string& step, const std::string& layers, const std::string& output,
                         const std::string& parameters, const std::string& at) {
@@ -44,10 +45,10 @@ inline std::string describe(const Node* nodes, const Step* steps, const Row* row
   line("step", "layers", "output", "parameters", "at");
   for (int i = 0; i < count; ++i) {
     const Node& n = nodes[steps[i].node];
-    const Fuse& fuse = steps[i].fuse;
-    std::string what = n.path.length ? name_of(n.path) + " " : std::string();
+    const kernels::Epilogue& fuse = steps[i].epilogue;
+    std::string what = n.frame < 0 ? std::string() : path_of(frames, n.frame, n.index) + " ";
     what += n.name;
-    if (fuse.act.kind != Activation::none) what.append(" + ").append(name_of(fuse.act.kind));
+    if (fuse.activation.kind != kernels::Activation::none) what.append(" + ").append(name_of(fuse.activation.kind));
     if (fuse.pooled) what += " + MaxPool2d";
     if (fuse.channels_first) what += " + Flatten";
     long long parameters = 0;
@@ -60,11 +61,13 @@ inline std::string describe(const Node* nodes, const Step* steps, const Row* row
 
 }  // namespace plan
 
-/// The steps of a network, what each has fused, and where its output lies in the arena (in values a sample).
+/// Lists the steps of a network: the layers fused in each, the output's shape, the number of parameters, and the offset of
+/// the output in the arena (in values per sample).
 template <class Net, plan::Mode M = plan::Mode::train>
-std::string describe() {
-  using P = plan::Plan<Net, M>;
-  return plan::describe(Net::graph.nodes, P::steps.step, P::memory.row, P::steps.count, P::memory.arena);
+[[nodiscard]] std::string describe() {
+  using P = plan::Plan<Net, kernels::Cpu, M>;
+  return plan::describe(Net::graph.nodes, Net::graph.frames, P::steps.step, P::memory.row, P::steps.count,
+                        P::memory.arena);
 }
 
 }  // namespace tenon

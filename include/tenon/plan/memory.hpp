@@ -1,9 +1,10 @@
-// The memory plan: where every value, gradient and parameter lies, worked out from lifetimes before the program runs.
+// The memory plan: the offset of every value, gradient and parameter, computed from lifetimes at compile time.
 //
-// Time runs over the steps forward, the loss, and the steps backward: step s at s and at 2S - s, the loss at S. A value
-// lives from its making to its last reader, a gradient from its first writer to its producer's backward. Each takes the
-// lowest hole that is large enough when it is born (first fit), so inference reuses memory as it goes. Offsets count
-// values of one sample; the arena holds `capacity` samples, so offset times capacity is where a value starts.
+// The schedule is forward, loss, backward. Step s of S runs forward at time s and backward at time 2S - s. The loss runs at
+// time S. A value lives from the step that computes it to the last step that reads it. A gradient lives from its first
+// writer to the backward of the step that computed the value. Each gets the lowest free range that is large enough (first
+// fit), so inference reuses memory. Offsets count values of one sample. The arena holds `capacity` samples, so a value
+// starts at offset * capacity.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,11 +12,11 @@
 
 namespace tenon::plan {
 
-inline constexpr int granule = 16;  // values; 64 bytes of float, so that every piece starts on a cache line
+inline constexpr int granule = 16;  // values: 64 bytes of float, one cache line
 
-constexpr long long granules(long long values) { return round_up(values, static_cast<long long>(granule)); }
+constexpr long long granules(long long values) { return kernels::round_up(values, static_cast<long long>(granule)); }
 
-/// The lowest fit over time: take() at birth, give() at death. Holes are few, because lifetimes nest.
+/// First fit. Call take() at the start of a lifetime and give() at its end. There are few holes, because lifetimes nest.
 template <int Capacity>
 class FirstFit {
  public:
@@ -81,38 +82,51 @@ class FirstFit {
   long long top_ = 0;
 };
 
-inline constexpr long long nowhere = -1;
+inline constexpr long long no_offset = -1;
 
-/// What the run-time half knows of one step: offsets into flat memory, nothing of types.
-struct Row {
+/// One step at run time: offsets into flat memory.
+struct StepOffsets {
   int node = 0;
-  bool backward = false;                                      // it has parameters, or its input wants a gradient
-  long long x = nowhere, x2 = nowhere, y = nowhere;           // arena, values a sample
-  long long dy = nowhere, dx = nowhere, dx2 = nowhere;        // arena, values a sample
-  bool dx_add = false, dx2_add = false;                       // another reader has written it before
-  long long keep[2] = {nowhere, nowhere};                     // arena if per sample, else the fixed region
-  long long param[4] = {nowhere, nowhere, nowhere, nowhere};  // the flat parameters, gradients, optimizer states
-  long long state[3] = {nowhere, nowhere, nowhere};           // the flat states; counters: index among counters
+  bool backward = false;                                      // it has parameters, or its input needs a gradient
+  long long x = no_offset, x2 = no_offset, y = no_offset;     // arena, values per sample
+  long long dy = no_offset, dx = no_offset, dx2 = no_offset;  // arena, values per sample
+  bool dx_add = false, dx2_add = false;                       // an earlier step has written it
+  bool x_is_input = false, x2_is_input = false;               // x, x2: the network's input in channels-last order
+  long long saved[LayerSpec::max_saved + 1]{};                // arena if per sample, else the fixed region
+  long long param[LayerSpec::max_params]{};                   // the flat parameters, gradients, optimizer states
+  long long state[LayerSpec::max_states]{};                   // the flat states; counters: index among counters
   long long packed = 0;                                       // rearranged weights
+
+  constexpr StepOffsets() {
+    for (long long& s : saved) s = no_offset;
+  }
 };
 
 template <int N>
 struct Memory {
-  Row row[N]{};
+  StepOffsets row[N]{};
   int rows = 0;
-  long long input = 0, input_gradient = nowhere, output = 0, output_gradient = nowhere;  // arena, values a sample
-  long long arena = 0;                                                                   // values a sample
-  long long fixed = 0, packed = 0, workspace = 0;                                        // values
-  long long scratch_float = 0, scratch_double = 0;                                       // bytes a worker
-  long long parameters = 0, states = 0;                                                  // values, padding included
+  long long input = 0, input_gradient = no_offset, output = 0, output_gradient = no_offset;  // arena, values per sample
+  long long arena = 0;                                                                       // values per sample
+  long long fixed = 0, packed = 0, workspace = 0;                                            // values
+  long long scratch_float = 0, scratch_double = 0;                                           // bytes per worker
+  long long parameters = 0, states = 0;                                                      // values, padding included
   int counters = 0;
+  bool permutes_input = false;  // step 0 only brings the input into channels-last order; a data set may do that instead
 };
 
-/// Where a node's parameters and states lie. Independent of mode and fusion, so that every plan of a net agrees.
+/// For each node, the function that returns the sizes of the memory that its layer needs on one device.
+template <int N>
+struct AskSizes {
+  WorkspaceSizes (*of[N])(Dims, kernels::Epilogue) = {};
+};
+
+/// The offsets of each node's parameters and states. They do not depend on mode and fusion, so they are the same in all
+/// plans of a network.
 template <int N>
 struct Layout {
-  long long param[N][4] = {};
-  long long state[N][3] = {};
+  long long param[N][LayerSpec::max_params] = {};
+  long long state[N][LayerSpec::max_states] = {};
   long long parameters = 0, states = 0;
   int counters = 0;
 };
@@ -139,7 +153,8 @@ constexpr Layout<N> lay_out(const Graph<N>& g) {
 }
 
 template <int N>
-constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, const Steps<N>& s, Mode mode) {
+constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, const Steps<N>& s, Mode mode,
+                                const AskSizes<N>& ask) {
   Memory<N> m;
   const int S = s.count, times = 2 * S + 1;
   m.rows = S;
@@ -147,7 +162,7 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
   m.states = layout.states;
   m.counters = layout.counters;
 
-  // Values: extents, and which want a gradient.
+  // Values: sizes, and which of them need a gradient.
   long long size[N + 1] = {};
   bool wants[N + 1] = {};
   size[0] = granules(g.input.count());
@@ -161,7 +176,7 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
     wants[step.out] = m.row[k].backward;
   }
 
-  // Births and deaths. value_death: last reader. first_reader: the step whose backward writes the gradient first.
+  // Lifetimes. value_death: the time of the last reader. writer: the step whose backward writes the gradient first.
   int value_death[N + 1] = {}, producer[N + 1] = {}, writer[N + 1] = {};
   for (int v = 0; v <= N; ++v) producer[v] = writer[v] = -1;
   for (int k = 0; k < S; ++k) {
@@ -176,14 +191,15 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
       if (v < 0) continue;
       const int last = spec.reads_input ? back : k;
       if (value_death[v] < last) value_death[v] = last;
-      writer[v] = k;  // steps come in order, so the last reader stays
+      writer[v] = k;  // steps are in order, so the last reader remains
     }
-    const bool reads_output = spec.reads_output || step.fuse.act.kind != Activation::none;
+    const bool reads_output = spec.reads_output || step.epilogue.activation.kind != kernels::Activation::none;
     if (reads_output && value_death[step.out] < back) value_death[step.out] = back;
   }
   if (value_death[s.output] < S) value_death[s.output] = S;
+  value_death[0] = times - 1;  // the input is kept, because a batch may be run again to find the layer of a NaN
 
-  // Time passes.
+  // Simulate the schedule step by step.
   constexpr int items = 5 * N + 8;
   FirstFit<items> fit;
   long long offset[items] = {}, length[items] = {};
@@ -191,7 +207,7 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
   for (int t = 0; t < times; ++t) due[t] = -1;
   int made = 0;
   long long value_at[N + 1] = {}, gradient_at[N + 1] = {};
-  for (int v = 0; v <= N; ++v) value_at[v] = gradient_at[v] = nowhere;
+  for (int v = 0; v <= N; ++v) value_at[v] = gradient_at[v] = no_offset;
   const auto take = [&](long long n, int death) {
     const int i = made++;
     offset[i] = fit.take(n);
@@ -201,24 +217,24 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
     return offset[i];
   };
   const int end = mode == Mode::eval ? S + 1 : times;
-  value_at[0] = take(size[0], S == 0 ? 0 : value_death[0]);
+  value_at[0] = take(size[0], value_death[0]);
   for (int t = 0; t < end; ++t) {
     if (t < S) {  // step t, forward
       const Step& step = s.step[t];
       const LayerSpec& spec = g.nodes[step.node].spec;
-      Row& row = m.row[t];
+      StepOffsets& row = m.row[t];
       if (step.out != 0) value_at[step.out] = take(size[step.out], value_death[step.out]);
       const int back = row.backward ? 2 * S - t : t;
-      for (int i = 0; i < spec.keep_count; ++i) {
-        if (spec.keeps[i].per_sample) {
-          row.keep[i] = take(granules(spec.keeps[i].values), back);
+      for (int i = 0; i < spec.saved_count; ++i) {
+        if (spec.saved[i].per_sample) {
+          row.saved[i] = take(granules(spec.saved[i].values), back);
         } else {
-          row.keep[i] = m.fixed;
-          m.fixed += granules(spec.keeps[i].values);
+          row.saved[i] = m.fixed;
+          m.fixed += granules(spec.saved[i].values);
         }
       }
-      if (step.fuse.pooled && mode != Mode::eval)  // argmax: one byte an output
-        row.keep[spec.keep_count] = take(granules(ceil_div(g.nodes[step.last].spec.out.count(), 4LL)), back);
+      if (step.epilogue.pooled && mode != Mode::eval)  // argmax: one byte per output
+        row.saved[spec.saved_count] = take(granules(kernels::ceil_div(g.nodes[step.last].spec.out.count(), 4LL)), back);
     } else if (t == S) {  // the loss
       if (mode != Mode::eval && wants[s.output])
         gradient_at[s.output] = take(size[s.output], producer[s.output] < 0 ? 2 * S : 2 * S - producer[s.output]);
@@ -229,7 +245,7 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
         const int inputs[2] = {step.in, step.in2};
         for (int i = 0; i < 2; ++i) {
           const int v = inputs[i];
-          if (v < 0 || !wants[v] || gradient_at[v] != nowhere) continue;
+          if (v < 0 || !wants[v] || gradient_at[v] != no_offset) continue;
           gradient_at[v] = take(size[v], producer[v] < 0 ? 2 * S : 2 * S - producer[v]);
         }
       }
@@ -246,7 +262,7 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
   for (int k = 0; k < S; ++k) {
     const Step& step = s.step[k];
     const Node& node = g.nodes[step.node];
-    Row& row = m.row[k];
+    StepOffsets& row = m.row[k];
     row.node = step.node;
     row.x = value_at[step.in];
     row.y = value_at[step.out];
@@ -262,12 +278,21 @@ constexpr Memory<N> plan_memory(const Graph<N>& g, const Layout<N>& layout, cons
     }
     for (int i = 0; i < node.spec.param_count; ++i) row.param[i] = layout.param[step.node][i];
     for (int i = 0; i < node.spec.state_count; ++i) row.state[i] = layout.state[step.node][i];
-    const Room room = node.room(node.in_dims, step.fuse);
+    const WorkspaceSizes workspace_sizes = ask.of[step.node](node.in_dims, step.epilogue);
     row.packed = m.packed;
-    m.packed += granules(room.packed);
-    if (m.workspace < room.workspace) m.workspace = room.workspace;
-    if (m.scratch_float < room.scratch_float) m.scratch_float = room.scratch_float;
-    if (m.scratch_double < room.scratch_double) m.scratch_double = room.scratch_double;
+    m.packed += granules(workspace_sizes.packed);
+    if (m.workspace < workspace_sizes.workspace) m.workspace = workspace_sizes.workspace;
+    if (m.scratch_float < workspace_sizes.scratch_float) m.scratch_float = workspace_sizes.scratch_float;
+    if (m.scratch_double < workspace_sizes.scratch_double) m.scratch_double = workspace_sizes.scratch_double;
+  }
+  if (g.lead > 0 && S > 0 && s.step[0].node == 0 && s.step[0].last == 0) {
+    const int permuted = s.step[0].out;
+    m.permutes_input = permuted != s.output;
+    for (int k = 1; k < S; ++k) {
+      if (s.step[k].out == permuted) m.permutes_input = false;
+      m.row[k].x_is_input = s.step[k].in == permuted;
+      m.row[k].x2_is_input = s.step[k].in2 == permuted;
+    }
   }
   return m;
 }

@@ -1,4 +1,4 @@
-// The tensors of a network by name, as PyTorch's state_dict would call them: "2.weight", "4.body.0.running_mean".
+// The tensors of a network by their names in PyTorch's state_dict: "2.weight", "4.body.0.running_mean".
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,34 +9,33 @@
 
 namespace tenon::plan {
 
-struct Tensor {
+struct NamedTensor {
   enum class Kind { parameter, state, counter };
   std::string name;  // "4.body.0.weight"
   Dims dims{};
   Kind kind = Kind::parameter;
-  long long offset = 0;  // into the flat parameters or states; among the counters
+  long long offset = 0;  // into the flat parameters or states; of a counter: its index
   Initial initial{};
   bool decay = false;
   int node = 0;
 };
 
-inline std::string name_of(const Path& p) {
+/// The path of a layer in PyTorch's notation: "3", "4.body.0", or "1.0" inside of a nested Sequential.
+inline std::string path_of(const Frame* frames, int frame, int index) {
+  const Frame& f = frames[frame];
   std::string s;
-  for (int i = 0; i < p.length; ++i) {
-    if (i) s += '.';
-    if (p.at[i] == Path::body)
-      s += "body";
-    else if (p.at[i] == Path::skip)
-      s += "skip";
-    else
-      s += std::to_string(p.at[i]);
+  if (f.parent >= 0) {
+    s = path_of(frames, f.parent, f.index);
+    if (f.kind == Frame::Kind::body) s += ".body";
+    if (f.kind == Frame::Kind::skip) s += ".skip";
+    s += '.';
   }
-  return s;
+  return s + std::to_string(index);
 }
 
-/// "layer 4.body.0 (Conv2d)", for messages; the nodes that the plan adds have no number.
-inline std::string name_of(const Node& n) {
-  return n.path.length ? "layer " + name_of(n.path) + " (" + n.name + ")" : std::string(n.name);
+/// "layer 4.body.0 (Conv2d)", for messages. Nodes that the plan has added have no path: "ToChannelsLast".
+inline std::string name_of(const Frame* frames, const Node& n) {
+  return n.frame < 0 ? std::string(n.name) : "layer " + path_of(frames, n.frame, n.index) + " (" + n.name + ")";
 }
 
 inline std::string spell(Dims d) {
@@ -46,28 +45,30 @@ inline std::string spell(Dims d) {
 }
 
 /// Every parameter and state of the network, in the order of its layers.
-inline std::vector<Tensor> tensors_of(const Node* nodes, int count, const long long (*param)[4],
-                                      const long long (*state)[3]) {
-  std::vector<Tensor> list;
+inline std::vector<NamedTensor> tensors_of(const Node* nodes, const Frame* frames, int count,
+                                           const long long (*param)[LayerSpec::max_params],
+                                           const long long (*state)[LayerSpec::max_states]) {
+  std::vector<NamedTensor> list;
   for (int k = 0; k < count; ++k) {
     const LayerSpec& s = nodes[k].spec;
-    const std::string prefix = name_of(nodes[k].path) + ".";
+    if (s.param_count + s.state_count == 0) continue;
+    const std::string prefix = path_of(frames, nodes[k].frame, nodes[k].index) + ".";
     for (int i = 0; i < s.param_count; ++i) {
       const Param& p = s.params[i];
-      list.push_back({prefix + p.name, p.dims, Tensor::Kind::parameter, param[k][i], p.initial, p.decay, k});
+      list.push_back({prefix + p.name, p.dims, NamedTensor::Kind::parameter, param[k][i], p.initial, p.decay, k});
     }
     for (int i = 0; i < s.state_count; ++i) {
       const State& t = s.states[i];
-      list.push_back({prefix + t.name, t.dims, t.counter ? Tensor::Kind::counter : Tensor::Kind::state, state[k][i],
-                      t.initial, false, k});
+      list.push_back({prefix + t.name, t.dims, t.counter ? NamedTensor::Kind::counter : NamedTensor::Kind::state,
+                      state[k][i], t.initial, false, k});
     }
   }
   return list;
 }
 
 template <class Net>
-std::vector<Tensor> tensors() {
-  return tensors_of(Net::graph.nodes, Net::graph.count, Net::layout.param, Net::layout.state);
+std::vector<NamedTensor> tensors() {
+  return tensors_of(Net::graph.nodes, Net::graph.frames, Net::graph.count, Net::layout.param, Net::layout.state);
 }
 
 }  // namespace tenon::plan

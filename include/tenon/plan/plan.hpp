@@ -1,10 +1,11 @@
-// Sequential, and the plan of a network: tables of constants, and beside each row the function that runs it.
+// Sequential, and the plan of a network: tables of constants, and a function that runs each row.
 //   Sequential<Input<1, 28, 28>, Conv2d<32, Kernel<3>, Padding<1>>, ReLU, MaxPool2d<2>, Flatten, Linear<10>>
-// Layers are a flat pack. A layer that does not fit is one compile error, at the head of Sequential.
+// A layer that does not fit gives one compile error, at the start of Sequential. A Sequential inside of another one is
+// equivalent to its layers. It has no Input.
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include "tenon/plan/at.hpp"
+#include "tenon/plan/layer_context.hpp"
 
 namespace tenon {
 
@@ -24,68 +25,80 @@ struct Nth<0, L, Ls...> {
   using type = L;
 };
 
-// The layer at a path, spelt as where<Index, Layer>, or nested inside the Residual's.
-template <Path P, int At, template <int, class> class Where, class... Ls>
+// Element number `Element` of a list (see plan::Size), as the type Where<Index, L>. An element inside of a Residual or a
+// Sequential becomes layer<Index, body<Index, L>>, layer<Index, skip<Index, L>> or layer<Index, layer<Index, L>>.
+template <int Element, template <int, class> class Where, class... Ls>
 struct Locate;
 
-template <Path P, int At, template <int, class> class Where, class L>
+template <int Index, int Element, template <int, class> class Where, class L>
 struct LocateIn {
-  using type = Where<P.at[At], L>;
+  using type = Where<Index, L>;
 };
-template <Path P, int At, template <int, class> class Where, class... B, class... S>
-struct LocateIn<P, At, Where, Residual<Body<B...>, Skip<S...>>> {
+template <int Index, int Element, template <int, class> class Where, class... B, class... S>
+struct LocateIn<Index, Element, Where, Residual<Body<B...>, Skip<S...>>> {
+  static constexpr int in_body = LowerList<B...>::size.elements;
   static constexpr auto inner() {
-    if constexpr (P.length <= At + 2)
-      return static_cast<Where<P.at[At], Residual<Body<B...>, Skip<S...>>>*>(nullptr);
-    else if constexpr (P.at[At + 1] == Path::body)
-      return static_cast<Where<P.at[At], typename Locate<P, At + 2, body, B...>::type>*>(nullptr);
+    if constexpr (Element == 0)
+      return static_cast<Where<Index, Residual<Body<B...>, Skip<S...>>>*>(nullptr);
+    else if constexpr (Element <= in_body)
+      return static_cast<Where<Index, typename Locate<Element - 1, body, B...>::type>*>(nullptr);
     else
-      return static_cast<Where<P.at[At], typename Locate<P, At + 2, skip, S...>::type>*>(nullptr);
+      return static_cast<Where<Index, typename Locate<Element - 1 - in_body, skip, S...>::type>*>(nullptr);
   }
   using type = std::remove_pointer_t<decltype(inner())>;
 };
-template <Path P, int At, template <int, class> class Where, class... B>
-struct LocateIn<P, At, Where, Residual<B...>> : LocateIn<P, At, Where, Residual<Body<B...>, Skip<>>> {};
+template <int Index, int Element, template <int, class> class Where, class... B>
+struct LocateIn<Index, Element, Where, Residual<B...>> : LocateIn<Index, Element, Where, Residual<Body<B...>, Skip<>>> {
+};
+template <int Index, int Element, template <int, class> class Where, class... Ls>
+struct LocateIn<Index, Element, Where, Sequential<Ls...>> {
+  static constexpr auto inner() {
+    if constexpr (Element == 0)
+      return static_cast<Where<Index, Sequential<Ls...>>*>(nullptr);
+    else
+      return static_cast<Where<Index, typename Locate<Element - 1, diagnostics::layer, Ls...>::type>*>(nullptr);
+  }
+  using type = std::remove_pointer_t<decltype(inner())>;
+};
 
-template <Path P, int At, template <int, class> class Where, class... Ls>
-struct Locate : LocateIn<P, At, Where, typename Nth<P.at[At], Ls...>::type> {};
+template <int Element, template <int, class> class Where, class... Ls>
+struct Locate {
+  struct Place {
+    int index, element;
+  };
+  static constexpr Place place = [] {
+    const int elements[] = {Lower<Ls>::size.elements...};
+    Place p{0, Element};
+    while (p.element >= elements[p.index]) p.element -= elements[p.index++];
+    return p;
+  }();
+  using type = typename LocateIn<place.index, place.element, Where, typename Nth<place.index, Ls...>::type>::type;
+};
 
 }  // namespace detail
 
-/// A function template, so that compilers print its arguments first, and only when something is wrong.
-template <class Where, class Expected, class Got, class Try>
-constexpr bool complain() {
-  static_assert(fits<Where, Expected, Got, Try>, "tenon: this layer cannot take that input");
-  return true;
-}
-
-template <Misfit M, Path P, class... Ls>
+template <diagnostics::Misfit M, int Element, class... Ls>
 constexpr bool fit() {
-  using namespace tenon::detail;
   if constexpr (!bool(M))
     return true;
-  else if constexpr (P.length == 0)
-    return complain<Input<>, expected<M.need>, got_of<M.got>, try_this<M.remedy>>();
+  else if constexpr (Element < 0)
+    return diagnostics::complain<Input<>, M>();
   else
-    return complain<typename detail::Locate<P, 0, layer, Ls...>::type, expected<M.need>, got_of<M.got>,
-                    try_this<M.remedy>>();
+    return diagnostics::complain<typename detail::Locate<Element, diagnostics::layer, Ls...>::type, M>();
 }
 
 }  // namespace plan
 
-/// A network: Input<...>, the shape of one sample, and the layers it goes through.
-template <class... Ls>
-struct Sequential;
-
+/// A network: Input<...>, which is the shape of one sample, and the layers. Without Input it is a part of another network.
 template <int... D, class... Ls>
 struct Sequential<Input<D...>, Ls...> {
   static constexpr auto graph = plan::lower<Input<D...>, Ls...>();
-  static_assert(plan::fit<graph.misfit, graph.misfit_path, Ls...>());
+  static_assert(plan::fit<graph.misfit, graph.misfit_element, Ls...>());
 
   static constexpr auto layout = plan::lay_out(graph);
-  static constexpr int layers = sizeof...(Ls);
+  static constexpr int layers = sizeof...(Ls);  // of the outermost list
   static constexpr Dims input = graph.input, output = graph.output;
-  /// Trained values, without padding.
+  /// The number of trained values, without padding.
   static constexpr long long parameter_count = [] {
     long long n = 0;
     for (int k = 0; k < graph.count; ++k)
@@ -93,7 +106,7 @@ struct Sequential<Input<D...>, Ls...> {
     return n;
   }();
 
-  /// Applies F to the pack: F::template run<Ls...>().
+  /// Calls f with the pack as template arguments: f.template operator()<Ls...>().
   template <class F>
   static constexpr auto visit(F f) {
     return f.template operator()<Ls...>();
@@ -109,64 +122,99 @@ inline constexpr bool is_input<Input<D...>> = true;
 
 }  // namespace detail
 
-/// Without an Input in front there is one error, and then the network of no layers, so that there is not a second.
+namespace plan {
+
+/// The graph of a list without Input: one error, then a network without layers, which causes no second error.
+template <class... Ls>
+constexpr auto without_input() {
+  constexpr bool somewhere = (tenon::detail::is_input<Ls> || ...);
+  diagnostics::complain<diagnostics::layer<0, typename detail::Nth<0, Ls..., void>::type>,
+                        diagnostics::expected<somewhere ? Need::Input_only_at_the_front : Need::Input_at_the_front>,
+                        diagnostics::got<>,
+                        diagnostics::try_this<somewhere ? Remedy::move_Input_to_the_front
+                                                        : Remedy::begin_with_Input_of_the_shape_of_one_sample>>();
+  return Sequential<Input<1>>::graph;
+}
+
+}  // namespace plan
+
+/// A Sequential without a leading Input is a part of a network. Using it as a network is an error. The error is therefore
+/// in the initializer of `graph`, which compilers instantiate only in that case (with a type of auto they always would).
 template <class... Ls>
 struct Sequential : Sequential<Input<1>> {
-  static constexpr bool somewhere = (detail::is_input<Ls> || ...);
-  static_assert(plan::complain<layer<0, typename plan::detail::Nth<0, Ls..., void>::type>,
-                               expected<somewhere ? Need::Input_only_at_the_front : Need::Input_at_the_front>, got<>,
-                               try_this<somewhere ? Remedy::move_Input_to_the_front
-                                                  : Remedy::begin_with_Input_of_the_shape_of_one_sample>>());
+  static constexpr std::remove_const_t<decltype(Sequential<Input<1>>::graph)> graph = plan::without_input<Ls...>();
 };
 
 namespace plan {
 
-/// The functions behind a row.
+/// The functions of one row.
 template <class Device, class T>
 struct Ops {
-  using Run = void (*)(Context<Device, T>&, const Row&);
+  using Run = void (*)(ModelContext<Device, T>&, const StepOffsets&);
   Run prepare = nullptr, forward = nullptr, backward = nullptr;
 };
 
-template <class L, Key K, class Device, class T>
-void prepare_step(Context<Device, T>& c, const Row& r) {
-  At<L, K, false, Device, T> at(c, r);
+template <class L, KernelKey K, class Device, class T>
+void prepare_step(ModelContext<Device, T>& c, const StepOffsets& r) {
+  LayerContext<L, K, false, Device, T> at(c, r);
   L::prepare(*c.dev, at);
 }
 
-template <class L, Key K, bool Training, class Device, class T>
-void forward_step(Context<Device, T>& c, const Row& r) {
-  ForwardAt<L, K, Training, Device, T> at(c, r);
+template <class L, KernelKey K, bool Training, class Device, class T>
+void forward_step(ModelContext<Device, T>& c, const StepOffsets& r) {
+  ForwardContext<L, K, Training, Device, T> at(c, r);
   L::forward(*c.dev, at);
 }
 
-template <class L, Key K, class Device, class T>
-void backward_step(Context<Device, T>& c, const Row& r) {
-  BackwardAt<L, K, Device, T> at(c, r);
+template <class L, KernelKey K, bool HasDx, class Device, class T>
+void backward_step(ModelContext<Device, T>& c, const StepOffsets& r) {
+  BackwardContext<L, K, Device, T, HasDx> at(c, r);
   L::backward(*c.dev, at);
 }
 
-/// A layer that rearranges its weights says so by a member `static void prepare(auto& device, const auto& at)`.
-template <class L, class At, class Device>
-inline constexpr bool has_prepare = requires(Device& dev, const At& at) {
+/// A layer that rearranges its weights has a member `static void prepare(auto& device, const auto& at)`.
+template <class L, class Context, class Device>
+inline constexpr bool has_prepare = requires(Device& dev, const Context& at) {
   L::prepare(dev, at);
 };
 
-template <class L, Key K, bool Training, bool Backward, class Device, class T>
+template <class L, class Context, class Device>
+inline constexpr bool can_forward = requires(Device& dev, Context& at) {
+  L::forward(dev, at);
+};
+template <class L, class Context, class Device>
+inline constexpr bool can_backward = requires(Device& dev, Context& at) {
+  L::backward(dev, at);
+};
+
+template <class L, KernelKey K, bool Training, bool Backward, bool HasDx, class Device, class T>
 constexpr Ops<Device, T> ops_of() {
+  using diagnostics::Misfit;
   Ops<Device, T> ops;
-  if constexpr (has_prepare<L, At<L, K, false, Device, T>, Device>) ops.prepare = &prepare_step<L, K, Device, T>;
-  ops.forward = &forward_step<L, K, Training, Device, T>;
-  if constexpr (Backward) ops.backward = &backward_step<L, K, Device, T>;
+  if constexpr (has_prepare<L, LayerContext<L, K, false, Device, T>, Device>)
+    ops.prepare = &prepare_step<L, K, Device, T>;
+  if constexpr (can_forward<L, ForwardContext<L, K, Training, Device, T>, Device>)
+    ops.forward = &forward_step<L, K, Training, Device, T>;
+  else
+    diagnostics::complain<L,
+                          Misfit{Need::static_forward_of_device_and_context, Remedy::see_docs_adding_a_layer, K.in}>();
+  if constexpr (Backward) {
+    if constexpr (can_backward<L, BackwardContext<L, K, Device, T, HasDx>, Device>)
+      ops.backward = &backward_step<L, K, HasDx, Device, T>;
+    else
+      diagnostics::complain<L, Misfit{Need::static_backward_of_device_and_context, Remedy::see_docs_adding_a_layer,
+                                      K.in}>();
+  }
   return ops;
 }
 
-/// The small table that types are made from, copied once out of the plan. A step's index, or -1: absorbed or vanished.
+/// The part of the plan that becomes template arguments. step: the index of a node's step; -1: absorbed or removed.
 template <int N>
 struct Keys {
-  Key key[N]{};
+  KernelKey key[N]{};
   int step[N]{};
   bool backward[N]{};
+  bool has_dx[N]{};  // its backward pass writes the gradient of its input
 };
 
 template <int N>
@@ -175,19 +223,67 @@ constexpr Keys<N> keys_of(const Graph<N>& g, const Steps<N>& s, const Memory<N>&
   for (int n = 0; n < N; ++n) k.step[n] = -1;
   for (int i = 0; i < s.count; ++i) {
     const Step& step = s.step[i];
-    k.key[step.node] = {g.nodes[step.node].in_dims, g.nodes[step.last].spec.out, step.fuse};
+    k.key[step.node] = {g.nodes[step.node].in_dims, g.nodes[step.last].spec.out, step.epilogue};
     k.step[step.node] = i;
     k.backward[step.node] = m.row[i].backward;
+    k.has_dx[step.node] = m.row[i].dx != no_offset;
   }
   return k;
 }
 
-template <class Net, Mode M>
+/// Fills AskSizes for a device, in the order in which lower() creates the nodes.
+template <class Device>
+struct SizesOn {
+  using Ask = WorkspaceSizes (*)(Dims, kernels::Epilogue);
+
+  template <class L>
+  struct Of {
+    static constexpr void run(Ask*& to) { *to++ = &tenon::detail::workspace_sizes_of<L, Device>; }
+  };
+  template <class... B, class... S>
+  struct Of<Residual<Body<B...>, Skip<S...>>> {
+    static constexpr void run(Ask*& to) {
+      list<B...>(to);
+      list<S...>(to);
+      Of<Add>::run(to);
+    }
+  };
+  template <class... B>
+  struct Of<Residual<B...>> : Of<Residual<Body<B...>, Skip<>>> {};
+  template <class... Ls>
+  struct Of<Sequential<Ls...>> {
+    static constexpr void run(Ask*& to) { list<Ls...>(to); }
+  };
+
+  template <class... Ls>
+  static constexpr void list(Ask*& to) {
+    if constexpr (sizeof...(Ls) > 0) {
+      constexpr void (*run[sizeof...(Ls)])(Ask*&) = {&Of<Ls>::run...};
+      for (unsigned i = 0; i < sizeof...(Ls); ++i) run[i](to);
+    }
+  }
+
+  template <class Net>
+  static constexpr auto all() {
+    AskSizes<sizeof(Net::graph.nodes) / sizeof(Node)> ask;
+    if constexpr (Net::graph.count > 0) {
+      Ask* to = ask.of;
+      if constexpr (Net::graph.lead > 0) Of<ToChannelsLast>::run(to);
+      Net::visit([&to]<class... Ls>() { list<Ls...>(to); });
+      if constexpr (order_matters(Net::graph.output)) Of<ToChannelsFirst>::run(to);
+    }
+    return ask;
+  }
+};
+
+/// The plan of a network on a device. The device affects only the sizes of packed weights, workspace and scratch.
+template <class Net, class Device, Mode M>
 struct Plan {
   static constexpr int nodes = sizeof(Net::graph.nodes) / sizeof(Node);
   static constexpr Mode mode = M;
   static constexpr Steps<nodes> steps = fuse(Net::graph, M);
-  static constexpr Memory<nodes> memory = plan_memory(Net::graph, Net::layout, steps, M);
+  static constexpr Memory<nodes> memory =
+      plan_memory(Net::graph, Net::layout, steps, M, SizesOn<Device>::template all<Net>());
   static constexpr Keys<nodes> keys = keys_of(Net::graph, steps, memory);
 };
 
@@ -201,21 +297,25 @@ struct Program {
   template <class L, int Node>
   static constexpr void bind_leaf(Table& t) {
     if constexpr (P::keys.step[Node] >= 0)
-      t.op[P::keys.step[Node]] =
-          ops_of<L, P::keys.key[Node], P::mode != Mode::eval, P::keys.backward[Node], Device, T>();
+      t.op[P::keys.step[Node]] = ops_of<L, P::keys.key[Node], P::mode != Mode::eval, P::keys.backward[Node],
+                                        P::keys.has_dx[Node], Device, T>();
   }
 
   template <class L, int Node>
   struct Bind {
     static constexpr void run(Table& t) { bind_leaf<L, Node>(t); }
   };
+  template <class... Ls, int Node>
+  struct Bind<Sequential<Ls...>, Node> {
+    static constexpr void run(Table& t) { bind_all<Node, Ls...>(t); }
+  };
   template <class... B, class... S, int Node>
   struct Bind<Residual<Body<B...>, Skip<S...>>, Node> {
     static constexpr void run(Table& t) {
-      constexpr int skip = Node + LowerList<B...>::nodes, add = skip + LowerList<S...>::nodes;
+      constexpr int skip = Node + LowerList<B...>::size.nodes, accumulate = skip + LowerList<S...>::size.nodes;
       bind_all<Node, B...>(t);
       bind_all<skip, S...>(t);
-      bind_leaf<Add, add>(t);
+      bind_leaf<Add, accumulate>(t);
     }
   };
   template <class... B, int Node>
@@ -228,7 +328,7 @@ struct Program {
   template <int First, class... Ls>
   static constexpr Starts<Ls...> starts() {
     Starts<Ls...> s;
-    const int count[] = {Lower<Ls>::nodes..., 0};
+    const int count[] = {Lower<Ls>::size.nodes..., 0};
     s.at[0] = First;
     for (unsigned i = 0; i < sizeof...(Ls); ++i) s.at[i + 1] = s.at[i] + count[i];
     return s;

@@ -1,8 +1,8 @@
-// Session: a training behind an interface without kernels. The unit that uses one knows its network, and need not be able
-// to compile for its device: a .cpp that g++ compiles trains on a GPU.
+// Session: a training behind an interface without kernels. The unit that uses it knows the network, but does not have to
+// compile for the device: a .cpp compiled by g++ can train on a GPU.
 //   auto session = make_session<Net>({.optimizer = Adam{1e-3}}, Cuda{});      in the .cpp, with this header
-//   TENON_INSTANTIATE(Net, tenon::Cuda);                                      in one .cu, with session_of.hpp
-// The loss is CrossEntropy, and values are float. For all else there are Model and Trainer.
+//   TENON_INSTANTIATE(Net, tenon::Cuda);                                      in one .cu, with session_impl.hpp
+// The loss is CrossEntropy, and values are float. For everything else use Model and Trainer.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -18,6 +18,8 @@
 #include "tenon/optimizers/any_optimizer.hpp"
 #include "tenon/train/checkpoint.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon {
 
 struct SessionOptions {
@@ -25,11 +27,11 @@ struct SessionOptions {
   int capacity = 128;  // samples of the largest batch
   AnyOptimizer optimizer = Adam{};
   CrossEntropy loss = {};
-  Schedule schedule = {};
-  TrainerOptions trainer = {};
+  TrainerOptions trainer = {};  // schedule, clipping and more
 };
 
-/// A session whatever its network. What is said of Model, Trainer and checkpoints holds for their functions here.
+/// A session for any network. The documentation of Model, Trainer and checkpoints applies to the functions of the same
+/// names.
 class AnySession {
  public:
   AnySession() = default;
@@ -37,13 +39,14 @@ class AnySession {
   AnySession& operator=(const AnySession&) = delete;
   virtual ~AnySession() = default;
 
-  /// One step with `batch` samples of yours: rows of values in PyTorch's order.
+  /// One step with `batch` samples from the caller: rows of values in PyTorch's order.
   virtual LossSums step(const float* x, const std::int32_t* labels, int batch) = 0;
 
-  /// Makes now what the first epoch and evaluation of such data would make.
+  /// Creates now what the first epoch and evaluation with such data would create.
   virtual void prepare(const ImageData& data) = 0;
 
-  /// The rest of the running epoch; `on_step(sums of what was done since)` says whether to go on.
+  /// Runs the rest of the running epoch. `on_step(sums since the last call)` returns true to continue. Returns true when
+  /// the epoch is finished.
   virtual bool epoch(const ImageData& data, const std::function<bool(const LossSums&)>& on_step) = 0;
   LossSums epoch(const ImageData& data) {
     if (progress().position == 0) progress().sums = {};
@@ -51,29 +54,30 @@ class AnySession {
     return progress().sums;
   }
 
-  /// Loss and accuracy; `on_batch(first sample, outputs)` says whether to go on. It may be empty.
+  /// Computes loss and accuracy. `on_batch(first sample, outputs)` returns true to continue. It may be empty.
   virtual LossSums evaluate(const ImageData& data,
                             const std::function<bool(std::uint64_t, std::span<const float>)>& on_batch) = 0;
   LossSums evaluate(const ImageData& data) {
     return evaluate(data, std::function<bool(std::uint64_t, std::span<const float>)>());
   }
 
-  /// The outputs for `batch` samples as at inference, rows back to back; valid until the next call of anything here.
+  /// The outputs for `batch` samples in inference mode, as contiguous rows. They are valid until the next call of any
+  /// function of the session.
   virtual std::span<const float> predict(const float* x, int batch) = 0;
 
   virtual Progress& progress() = 0;
-  virtual AnyOptimizer& optimizer() = 0;  // its rate may be changed
+  virtual AnyOptimizer& optimizer() = 0;  // its learning rate may be changed
   virtual const Schedule& schedule() const = 0;
-  virtual std::uint64_t skipped() const = 0;  // samples of each epoch's end
-  virtual void settle() = 0;                  // before a checkpoint between two steps
+  virtual std::uint64_t skipped() const = 0;  // samples left out at the end of each epoch
+  virtual void verify_last_update() = 0;      // for a checkpoint between two steps
 
-  /// What the network has, by name, and where each of its parameters stands in parameters().
-  virtual const std::vector<plan::Tensor>& tensors() const = 0;
+  /// The tensors of the network: names, and the offset of each parameter in parameters().
+  virtual const std::vector<plan::NamedTensor>& tensors() const = 0;
   virtual std::vector<float> parameters() const = 0;  // a copy
   long long parameter_count() const {
     long long n = 0;
-    for (const plan::Tensor& t : tensors())
-      if (t.kind == plan::Tensor::Kind::parameter) n += t.dims.count();
+    for (const plan::NamedTensor& t : tensors())
+      if (t.kind == plan::NamedTensor::Kind::parameter) n += t.dims.count();
     return n;
   }
 
@@ -101,7 +105,7 @@ class AnySession {
   }
 };
 
-/// A session of that network, on a device that only make_session knows.
+/// A session for the network Net, on a device that only make_session knows.
 template <class Net>
 class Session : public AnySession {
  public:
@@ -114,15 +118,17 @@ namespace detail {
 
 template <class Net, class Device>
 struct SessionMaker {
-  static std::unique_ptr<Session<Net>> make(const SessionOptions& options, Device device);  // in session_of.hpp
+  static std::unique_ptr<Session<Net>> make(const SessionOptions& options, Device device);  // in session_impl.hpp
 };
 
 }  // namespace detail
 
-/// Links if one unit includes session_of.hpp, and calls this or says TENON_INSTANTIATE(Net, Device).
+/// Links if one unit includes session_impl.hpp and either calls this function or contains TENON_INSTANTIATE(Net, Device).
 template <class Net, class Device>
 std::unique_ptr<Session<Net>> make_session(const SessionOptions& options, Device device) {
   return detail::SessionMaker<Net, Device>::make(options, std::move(device));
 }
 
 }  // namespace tenon
+
+TENON_IEEE_MATH_END

@@ -1,10 +1,11 @@
 // Activations: y = f(x) elementwise, alone or as the epilogue of another kernel.
-//   Activate<A>::of(x)              f(x), for T and for a vector of 8 floats
-//   Activate<A>::slope(x, y)        f'(x), given x and y = f(x); functions with from_output() use y only
+//   ActivationFunction<A>::of(x)              f(x), for T and for a vector of 8 floats
+//   ActivationFunction<A>::derivative(x, y)        f'(x), given x and y = f(x); functions with from_output() use y only
 //   activation_forward    x (B, ...) -> y (B, ...)                 y may be x
 //   activation_backward   x or y, dy (B, ...) -> dx (B, ...)       dx may be dy
-// Formulas are PyTorch's: gelu by erf, gelu_tanh by tanh, the slope at 0 of relu is 0 and of leaky_relu num / den.
-// Cost  alone: 8 bytes an element forward, 12 or 16 backward, bound by memory but for the last five.
+// The formulas are those of PyTorch: gelu uses erf, gelu_tanh uses tanh. The slope at 0 is 0 for relu and num / den for
+// leaky_relu.
+// Cost  alone: 8 bytes per element forward, 12 or 16 backward; bound by memory, except sigmoid, tanh, both gelu and silu.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,51 +18,53 @@
 #include "tenon/cpu/math.hpp"
 #include "tenon/cpu/vec.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-template <Act A>
-struct Activate;
+template <Activation A>
+struct ActivationFunction;
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::none)
-struct Activate<A> {
+struct ActivationFunction<A> {
   template <class T>
   TENON_INLINE static T of(T x) {
     return x;
   }
   template <class T>
-  TENON_INLINE static T slope(T, T) {
+  TENON_INLINE static T derivative(T, T) {
     return T(1);
   }
 #if TENON_X86
   TENON_AVX2_INLINE static __m256 of(__m256 x) { return x; }
-  TENON_AVX2_INLINE static __m256 slope(__m256, __m256) { return _mm256_set1_ps(1); }
+  TENON_AVX2_INLINE static __m256 derivative(__m256, __m256) { return _mm256_set1_ps(1); }
 #endif
 };
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::relu)
-struct Activate<A> {
+struct ActivationFunction<A> {
   template <class T>
   TENON_INLINE static T of(T x) {
     return x < T(0) ? T(0) : x;  // NaN stays NaN
   }
   template <class T>
-  TENON_INLINE static T slope(T, T y) {
+  TENON_INLINE static T derivative(T, T y) {
     return y > T(0) ? T(1) : T(0);
   }
 #if TENON_X86
   TENON_AVX2_INLINE static __m256 of(__m256 x) { return _mm256_max_ps(_mm256_setzero_ps(), x); }  // NaN stays NaN
-  TENON_AVX2_INLINE static __m256 slope(__m256, __m256 y) {
+  TENON_AVX2_INLINE static __m256 derivative(__m256, __m256 y) {
     return _mm256_and_ps(_mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ), _mm256_set1_ps(1));
   }
 #endif
 };
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::leaky_relu)
-struct Activate<A> {
-  // y has the sign of x, so that y tells the slope.
+struct ActivationFunction<A> {
+  // y is positive exactly where x is, so y determines the slope.
   static_assert(A.num >= 0 && A.den > 0, "tenon: leaky_relu's negative slope num / den must be 0 or positive");
   static constexpr double negative = static_cast<double>(A.num) / A.den;
 
@@ -70,55 +73,57 @@ struct Activate<A> {
     return x > T(0) ? x : x * static_cast<T>(negative);
   }
   template <class T>
-  TENON_INLINE static T slope(T, T y) {
+  TENON_INLINE static T derivative(T, T y) {
     return y > T(0) ? T(1) : static_cast<T>(negative);
   }
 #if TENON_X86
-  TENON_AVX2_INLINE static __m256 of(__m256 x) { return _mm256_mul_ps(x, slope(x, x)); }
-  TENON_AVX2_INLINE static __m256 slope(__m256, __m256 y) {
+  TENON_AVX2_INLINE static __m256 of(__m256 x) { return _mm256_mul_ps(x, derivative(x, x)); }
+  TENON_AVX2_INLINE static __m256 derivative(__m256, __m256 y) {
     return _mm256_blendv_ps(avx2::splat(negative), avx2::splat(1), _mm256_cmp_ps(y, _mm256_setzero_ps(), _CMP_GT_OQ));
   }
 #endif
 };
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::sigmoid)
-struct Activate<A> {
+struct ActivationFunction<A> {
   template <class T>
   TENON_INLINE static T of(T x) {
     return math::sigmoid(x);
   }
   template <class T>
-  TENON_INLINE static T slope(T, T y) {
+  TENON_INLINE static T derivative(T, T y) {
     return (T(1) - y) * y;
   }
 #if TENON_X86
   TENON_AVX2_INLINE static __m256 of(__m256 x) { return avx2::sigmoid(x); }
-  TENON_AVX2_INLINE static __m256 slope(__m256, __m256 y) { return _mm256_mul_ps(_mm256_sub_ps(avx2::splat(1), y), y); }
+  TENON_AVX2_INLINE static __m256 derivative(__m256, __m256 y) {
+    return _mm256_mul_ps(_mm256_sub_ps(avx2::splat(1), y), y);
+  }
 #endif
 };
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::tanh)
-struct Activate<A> {
+struct ActivationFunction<A> {
   template <class T>
   TENON_INLINE static T of(T x) {
     return math::tanh(x);
   }
   template <class T>
-  TENON_INLINE static T slope(T, T y) {
+  TENON_INLINE static T derivative(T, T y) {
     return T(1) - y * y;
   }
 #if TENON_X86
   TENON_AVX2_INLINE static __m256 of(__m256 x) { return avx2::tanh(x); }
-  TENON_AVX2_INLINE static __m256 slope(__m256, __m256 y) { return _mm256_fnmadd_ps(y, y, avx2::splat(1)); }
+  TENON_AVX2_INLINE static __m256 derivative(__m256, __m256 y) { return _mm256_fnmadd_ps(y, y, avx2::splat(1)); }
 #endif
 };
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::gelu)
-struct Activate<A> {
-  // x P(x), P the normal distribution function; f' = P(x) + x p(x), p its density
+struct ActivationFunction<A> {
+  // f = x P(x), f' = P(x) + x p(x), with the normal distribution function P and its density p
   static constexpr double sqrt_half = 0x1.6a09e667f3bcdp-1;
   static constexpr double density = 0x1.9884533d43651p-2;  // 1 / sqrt(2 pi)
 
@@ -127,12 +132,12 @@ struct Activate<A> {
     return x * distribution(x);
   }
   template <class T>
-  TENON_INLINE static T slope(T x, T) {
+  TENON_INLINE static T derivative(T x, T) {
     return distribution(x) + x * static_cast<T>(density) * math::exp(T(-0.5) * x * x);
   }
 #if TENON_X86
   TENON_AVX2_INLINE static __m256 of(__m256 x) { return _mm256_mul_ps(x, distribution(x)); }
-  TENON_AVX2_INLINE static __m256 slope(__m256 x, __m256) {
+  TENON_AVX2_INLINE static __m256 derivative(__m256 x, __m256) {
     const __m256 gauss = avx2::exp(_mm256_mul_ps(_mm256_mul_ps(avx2::splat(-0.5), x), x));
     return _mm256_fmadd_ps(_mm256_mul_ps(x, avx2::splat(density)), gauss, distribution(x));
   }
@@ -151,9 +156,9 @@ struct Activate<A> {
 #endif
 };
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::gelu_tanh)
-struct Activate<A> {
+struct ActivationFunction<A> {
   // x (1 + tanh(u)) / 2, u = sqrt(2 / pi) (x + 0.044715 x^3)
   static constexpr double scale = 0x1.9884533d43651p-1, cubic = 0.044715;
 
@@ -162,7 +167,7 @@ struct Activate<A> {
     return T(0.5) * x * (T(1) + math::tanh(inner(x)));
   }
   template <class T>
-  TENON_INLINE static T slope(T x, T) {
+  TENON_INLINE static T derivative(T x, T) {
     const T t = math::tanh(inner(x));
     const T du = static_cast<T>(scale) * (T(1) + static_cast<T>(3 * cubic) * x * x);
     return T(0.5) * (T(1) + t) + T(0.5) * x * (T(1) - t * t) * du;
@@ -172,7 +177,7 @@ struct Activate<A> {
     const __m256 half = _mm256_mul_ps(avx2::splat(0.5), x);
     return _mm256_fmadd_ps(half, avx2::tanh(inner(x)), half);
   }
-  TENON_AVX2_INLINE static __m256 slope(__m256 x, __m256) {
+  TENON_AVX2_INLINE static __m256 derivative(__m256 x, __m256) {
     const __m256 t = avx2::tanh(inner(x)), one = avx2::splat(1);
     const __m256 du =
         _mm256_mul_ps(avx2::splat(scale), _mm256_fmadd_ps(_mm256_mul_ps(avx2::splat(3 * cubic), x), x, one));
@@ -194,42 +199,43 @@ struct Activate<A> {
 #endif
 };
 
-template <Act A>
+template <Activation A>
   requires(A.kind == Activation::silu)
-struct Activate<A> {
+struct ActivationFunction<A> {
   template <class T>
   TENON_INLINE static T of(T x) {
     return x * math::sigmoid(x);
   }
   template <class T>
-  TENON_INLINE static T slope(T x, T) {
+  TENON_INLINE static T derivative(T x, T) {
     const T s = math::sigmoid(x);
     return s * (T(1) + x * (T(1) - s));
   }
 #if TENON_X86
   TENON_AVX2_INLINE static __m256 of(__m256 x) { return _mm256_mul_ps(x, avx2::sigmoid(x)); }
-  TENON_AVX2_INLINE static __m256 slope(__m256 x, __m256) {
+  TENON_AVX2_INLINE static __m256 derivative(__m256 x, __m256) {
     const __m256 s = avx2::sigmoid(x), one = avx2::splat(1);
     return _mm256_mul_ps(s, _mm256_fmadd_ps(x, _mm256_sub_ps(one, s), one));
   }
 #endif
 };
 
-inline constexpr std::size_t activation_grain = 16384;  // elements a task: 64 KiB of floats, some microseconds
+inline constexpr std::size_t activation_grain = 16384;  // elements per task: 64 KiB of floats, a few microseconds
 
 namespace portable {
 
-template <Act A, class T>
+template <Activation A, class T>
 void activation_forward_range(const T* x, T* y, std::size_t begin, std::size_t end) {
-  for (std::size_t i = begin; i < end; ++i) y[i] = Activate<A>::of(x[i]);
+  for (std::size_t i = begin; i < end; ++i) y[i] = ActivationFunction<A>::of(x[i]);
 }
 
-template <Act A, class T>
-void activation_backward_range(const T* x, const T* y, const T* dy, T* dx, bool add, std::size_t begin,
+template <Activation A, class T>
+void activation_backward_range(const T* x, const T* y, const T* dy, T* dx, bool accumulate, std::size_t begin,
                                std::size_t end) {
   for (std::size_t i = begin; i < end; ++i) {
-    const T d = dy[i] * (A.from_output() ? Activate<A>::slope(T(0), y[i]) : Activate<A>::slope(x[i], T(0)));
-    dx[i] = add ? dx[i] + d : d;
+    const T d = dy[i] * (A.from_output() ? ActivationFunction<A>::derivative(T(0), y[i])
+                                         : ActivationFunction<A>::derivative(x[i], T(0)));
+    dx[i] = accumulate ? dx[i] + d : d;
   }
 }
 
@@ -238,41 +244,41 @@ void activation_backward_range(const T* x, const T* y, const T* dy, T* dx, bool 
 #if TENON_X86
 namespace avx2 {
 
-template <Act A>
+template <Activation A>
 struct ActivationForward {
   const float* x;
   float* y;
   TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
-    store(y + i, live, Activate<A>::of(load(x + i, live)));
+    store(y + i, live, ActivationFunction<A>::of(load(x + i, live)));
   }
 };
 
-template <Act A>
+template <Activation A>
 struct ActivationBackward {
   const float *x, *y, *dy;
   float* dx;
-  bool add;
+  bool accumulate;
   TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
     __m256 d;
     if constexpr (A.from_output())
-      d = Activate<A>::slope(_mm256_setzero_ps(), load(y + i, live));
+      d = ActivationFunction<A>::derivative(_mm256_setzero_ps(), load(y + i, live));
     else
-      d = Activate<A>::slope(load(x + i, live), _mm256_setzero_ps());
+      d = ActivationFunction<A>::derivative(load(x + i, live), _mm256_setzero_ps());
     d = _mm256_mul_ps(load(dy + i, live), d);
-    store(dx + i, live, add ? _mm256_add_ps(load(dx + i, live), d) : d);
+    store(dx + i, live, accumulate ? _mm256_add_ps(load(dx + i, live), d) : d);
   }
 };
 
-template <Act A>
+template <Activation A>
 TENON_AVX2 void activation_forward_range(const float* x, float* y, std::size_t begin, std::size_t end) {
   ActivationForward<A> step{x, y};
   for_each_vector(begin, end, step);
 }
 
-template <Act A>
-TENON_AVX2 void activation_backward_range(const float* x, const float* y, const float* dy, float* dx, bool add,
+template <Activation A>
+TENON_AVX2 void activation_backward_range(const float* x, const float* y, const float* dy, float* dx, bool accumulate,
                                           std::size_t begin, std::size_t end) {
-  ActivationBackward<A> step{x, y, dy, dx, add};
+  ActivationBackward<A> step{x, y, dy, dx, accumulate};
   for_each_vector(begin, end, step);
 }
 
@@ -280,8 +286,9 @@ TENON_AVX2 void activation_backward_range(const float* x, const float* y, const 
 #endif
 
 /// y = f(x)
-template <class T, int... D, Act A>
-void activation_forward(Cpu& dev, std::integral_constant<Act, A>, std::type_identity_t<In<T, D...>> x, Out<T, D...> y) {
+template <class T, int... D, Activation A>
+void activation_forward(Cpu& dev, std::integral_constant<Activation, A>, std::type_identity_t<In<T, D...>> x,
+                        Out<T, D...> y) {
   dev.parallel_chunks(y.size(), activation_grain, [&](std::size_t begin, std::size_t end) {
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
@@ -291,19 +298,21 @@ void activation_forward(Cpu& dev, std::integral_constant<Act, A>, std::type_iden
   });
 }
 
-/// dx = dy f'(x); x may be null if A.from_output(), y if not.
-template <class T, int... D, Act A>
-void activation_backward(Cpu& dev, std::integral_constant<Act, A>, std::type_identity_t<In<T, D...>> x,
+/// dx = dy f'(x). x may be null if A.from_output(), otherwise y may be null.
+template <class T, int... D, Activation A>
+void activation_backward(Cpu& dev, std::integral_constant<Activation, A>, std::type_identity_t<In<T, D...>> x,
                          std::type_identity_t<In<T, D...>> y, std::type_identity_t<In<T, D...>> dy, Into<T, D...> dx) {
   if (!dx) return;
   dev.parallel_chunks(dx.size(), activation_grain, [&](std::size_t begin, std::size_t end) {
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
       if (takes_avx2<T>(dev))
-        return avx2::activation_backward_range<A>(x.data, y.data, dy.data, dx.data, dx.add, begin, end);
+        return avx2::activation_backward_range<A>(x.data, y.data, dy.data, dx.data, dx.accumulate, begin, end);
 #endif
-    portable::activation_backward_range<A>(x.data, y.data, dy.data, dx.data, dx.add, begin, end);
+    portable::activation_backward_range<A>(x.data, y.data, dy.data, dx.data, dx.accumulate, begin, end);
   });
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

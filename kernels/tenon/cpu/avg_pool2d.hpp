@@ -1,7 +1,7 @@
-// AvgPool2d: the mean of each window; padding counts as zeros, as PyTorch's count_include_pad = true.
+// AvgPool2d: the mean of each window; padding counts as zeros, as in PyTorch with count_include_pad = true.
 //   x (B, H, W, C)   ->   y (B, H', W', C)      backward   dx (B, H, W, C) = dy / (kh kw), summed over the windows
-// Strategy  an image a task, 8 channels of a window side by side.
-// Cost      4 bytes a value read and written, bound by memory.
+// Strategy  one task per image, 8 channels of a window per vector.
+// Cost      4 bytes per value read and written, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -12,6 +12,8 @@
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/vec.hpp"
 #include "tenon/cpu/window.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -107,7 +109,7 @@ TENON_AVX2 inline void avg_pool_gradient(const PoolDims& d, const float* dy, flo
 #endif
 
 template <class T, PoolDims D>
-void avg_pool2d_forward(Cpu& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
+void avg_pool2d_forward(Cpu& dev, PoolTag<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
                         Out<T, Batch, D.oh(), D.ow(), D.c> y) {
   constexpr PoolDims d = D;
   dev.parallel(y.batch, [&](int n, int) {
@@ -120,12 +122,12 @@ void avg_pool2d_forward(Cpu& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.h
 }
 
 template <class T, PoolDims D>
-void avg_pool2d_backward(Cpu& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.oh(), D.ow(), D.c>> dy,
+void avg_pool2d_backward(Cpu& dev, PoolTag<D>, std::type_identity_t<In<T, Batch, D.oh(), D.ow(), D.c>> dy,
                          Into<T, Batch, D.h, D.w, D.c> dx) {
   if (!dx) return;
   constexpr PoolDims d = D;
   dev.parallel(dx.batch, [&](int n, int) {
-    if (!dx.add) std::fill_n(dx.row(n), dx.sample, T(0));
+    if (!dx.accumulate) std::fill_n(dx.row(n), dx.sample, T(0));
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
       if (takes_avx2<T>(dev)) return avx2::avg_pool_gradient(d, dy.row(n), dx.row(n));
@@ -135,3 +137,5 @@ void avg_pool2d_backward(Cpu& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,37 +1,42 @@
-// Batch normalisation of each channel over batch and space, as torch.nn.BatchNorm1d and 2d.
+// Batch normalization of each channel over batch and space, as torch.nn.BatchNorm1d and 2d.
 //   x (B, S, C), gamma, beta (C) -> y (B, S, C)     S = h * w, or 1; gamma and beta may be null (1 and 0)
-//   training keeps mean and rstd = 1 / sqrt(var + eps) (C) for the backward, and moves the running statistics by
-//   `momentum`, the variance unbiased.
-// Strategy  rows are cut into at most 16 chunks, chunks into blocks of 64 rows that stay in L1: mean and M2 of a block
-//           in two passes, merged by Chan's formula, chunks in order. Sums of the backward likewise.
-// Cost      training 12 bytes an element, inference 8, backward 20: bound by memory.
+//   training stores mean and rstd = 1 / sqrt(var + eps) (C) for the backward pass. It moves the running statistics by
+//   `momentum`, with the unbiased variance, unless the StepState is stopped.
+// Strategy  rows are split into at most 16 chunks, and chunks into blocks of 64 rows that stay in L1. The mean and M2 (the
+//           sum of squared deviations) of a block take two passes. Chan's formula merges blocks, then chunks, in order.
+//           The sums of the backward pass use the same chunks and blocks.
+// Cost      training 12 bytes per element, inference 8, backward 20: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <type_traits>
 
+#include "tenon/common/batch_norm.hpp"
+#include "tenon/core/math.hpp"
+#include "tenon/core/step_state.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/math.hpp"
 #include "tenon/cpu/vec.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
 inline constexpr int batch_norm_chunks = 16, batch_norm_block = 64;
 
-/// Elements of T in `work`: two sums a chunk and channel, and three factors a channel.
+/// Elements of T in `work`: two sums per chunk and channel, and three factors per channel.
 constexpr std::size_t batch_norm_workspace(int channels) {
   return static_cast<std::size_t>(2 * batch_norm_chunks + 3) * static_cast<std::size_t>(channels);
 }
 
-/// Rows of a chunk: a multiple of the block, by the number of rows alone.
+/// Rows of a chunk: a multiple of the block that depends on the number of rows only.
 constexpr std::size_t batch_norm_grain(std::size_t rows) {
   const std::size_t blocks = (rows + batch_norm_block - 1) / batch_norm_block;
   return (blocks + batch_norm_chunks - 1) / batch_norm_chunks * batch_norm_block;
 }
 
-/// What normalises a channel: arrays (C); gamma and beta may be null; rstd is null at inference, var in training.
+/// The factors of the channels, as arrays (C). gamma and beta may be null. rstd is null in inference, var in training.
 template <class T>
 struct BatchNormFactors {
   const T *mean, *rstd, *var, *gamma, *beta;
@@ -39,7 +44,7 @@ struct BatchNormFactors {
 
   /// y = (x - mean) * scale + shift
   TENON_INLINE void get(std::size_t c, T& scale, T& shift) const {
-    const T r = rstd ? rstd[c] : T(1) / std::sqrt(var[c] + epsilon);
+    const T r = rstd ? rstd[c] : T(1) / math::sqrt(var[c] + epsilon);
     scale = gamma ? gamma[c] * r : r;
     shift = beta ? beta[c] : T(0);
   }
@@ -47,8 +52,8 @@ struct BatchNormFactors {
 
 namespace portable {
 
-/// mean and m2 (C) of rows x (rows, C), blocks merged into one. Sums start at a block's first row, so that a mean far
-/// from 0 costs no digits, and equal values have variance 0.
+/// mean and m2 (C) of x (rows, C), merged from blocks. A block subtracts its first row before it sums, so a mean far from 0
+/// loses no digits, and equal values have variance 0.
 template <class T>
 void moments(const T* x, std::size_t rows, int channels, T* mean, T* m2) {
   for (std::size_t done = 0; done < rows; done += batch_norm_block) {
@@ -70,7 +75,7 @@ void moments(const T* x, std::size_t rows, int channels, T* mean, T* m2) {
   }
 }
 
-/// y = (x - mean) * gamma * rstd + beta; rstd from the variance where it is not given.
+/// y = (x - mean) * gamma * rstd + beta. If rstd is null, it is computed from the variance.
 template <class T>
 void normalise_rows(const T* x, std::size_t rows, int channels, const BatchNormFactors<T>& f, T* y) {
   for (std::size_t done = 0; done < rows; done += batch_norm_block) {
@@ -104,12 +109,12 @@ void gradient_sums(const T* x, const T* dy, std::size_t rows, int channels, cons
 /// dx = dy * scale + (x - mean) * by_x + constant
 template <class T>
 void input_gradient(const T* x, const T* dy, std::size_t rows, int channels, const T* mean, const T* scale,
-                    const T* by_x, const T* constant, T* dx, bool add) {
+                    const T* by_x, const T* constant, T* dx, bool accumulate) {
   for (std::size_t r = 0; r < rows; ++r)
     for (int c = 0; c < channels; ++c) {
       const std::size_t i = r * static_cast<std::size_t>(channels) + static_cast<std::size_t>(c);
       const T d = dy[i] * scale[c] + ((x[i] - mean[c]) * by_x[c] + constant[c]);
-      dx[i] = add ? dx[i] + d : d;
+      dx[i] = accumulate ? dx[i] + d : d;
     }
 }
 
@@ -118,7 +123,7 @@ void input_gradient(const T* x, const T* dy, std::size_t rows, int channels, con
 #if TENON_X86
 namespace avx2 {
 
-/// Four sums, taken by turns: that hides the latency of an addition.
+/// Four sums, used in turn to hide the latency of an addition.
 struct FourSums {
   __m256 a, b, c, d;
   TENON_AVX2_INLINE __m256 total() const { return _mm256_add_ps(_mm256_add_ps(a, b), _mm256_add_ps(c, d)); }
@@ -186,7 +191,7 @@ struct NormaliseRow {
 
 TENON_AVX2 inline void normalise_rows(const float* x, std::size_t rows, int channels, const BatchNormFactors<float>& f,
                                       float* y) {
-  constexpr std::size_t tile = 128;  // channels whose factors are at hand at a time
+  constexpr std::size_t tile = 128;  // channels per pass; local arrays hold their factors
   const std::size_t width = static_cast<std::size_t>(channels);
   for (std::size_t done = 0; done < width; done += tile) {
     const std::size_t n = width - done < tile ? width - done : tile;
@@ -245,21 +250,21 @@ TENON_AVX2 inline void gradient_sums(const float* x, const float* dy, std::size_
 struct InputGradientRow {
   const float *x, *dy, *mean, *scale, *by_x, *constant;
   float* dx;
-  bool add;
+  bool accumulate;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
     const __m256 centred = _mm256_sub_ps(load(x + c, live), load(mean + c, live));
     __m256 d = _mm256_fmadd_ps(centred, load(by_x + c, live), load(constant + c, live));
     d = _mm256_fmadd_ps(load(dy + c, live), load(scale + c, live), d);
-    store(dx + c, live, add ? _mm256_add_ps(load(dx + c, live), d) : d);
+    store(dx + c, live, accumulate ? _mm256_add_ps(load(dx + c, live), d) : d);
   }
 };
 
 TENON_AVX2 inline void input_gradient(const float* x, const float* dy, std::size_t rows, int channels,
                                       const float* mean, const float* scale, const float* by_x, const float* constant,
-                                      float* dx, bool add) {
+                                      float* dx, bool accumulate) {
   const std::size_t width = static_cast<std::size_t>(channels);
   for (std::size_t r = 0; r < rows; ++r) {
-    InputGradientRow step{x + r * width, dy + r * width, mean, scale, by_x, constant, dx + r * width, add};
+    InputGradientRow step{x + r * width, dy + r * width, mean, scale, by_x, constant, dx + r * width, accumulate};
     for_each_vector(0, width, step);
   }
 }
@@ -267,10 +272,10 @@ TENON_AVX2 inline void input_gradient(const float* x, const float* dy, std::size
 }  // namespace avx2
 #endif
 
-/// Mean and 1 / sqrt(variance + epsilon) of each channel; moves the running statistics.
+/// Mean and 1 / sqrt(variance + epsilon) of each channel. Moves the running statistics if `moves`.
 template <class T>
-void batch_norm_statistics(Cpu& dev, const T* x, std::size_t rows, int channels, T epsilon, T momentum, T* running_mean,
-                           T* running_var, T* mean, T* rstd, T* work) {
+void batch_norm_statistics(Cpu& dev, const T* x, std::size_t rows, int channels, T epsilon, T momentum, bool moves,
+                           T* running_mean, T* running_var, T* mean, T* rstd, T* work) {
   const std::size_t grain = batch_norm_grain(rows), width = static_cast<std::size_t>(channels);
   dev.parallel_chunks(rows, grain, [&](std::size_t begin, std::size_t end) {
     T* const mine = work + begin / grain * 2 * width;  // mean (C), M2 (C)
@@ -290,9 +295,11 @@ void batch_norm_statistics(Cpu& dev, const T* x, std::size_t rows, int channels,
       m2 += chunk[width + c] + delta * delta * (before * (n / (before + n)));
     }
     mean[c] = mu;
-    rstd[c] = T(1) / std::sqrt(m2 / static_cast<T>(rows) + epsilon);
-    running_mean[c] += momentum * (mu - running_mean[c]);
-    running_var[c] += momentum * (m2 / static_cast<T>(rows > 1 ? rows - 1 : 1) - running_var[c]);
+    rstd[c] = T(1) / math::sqrt(m2 / static_cast<T>(rows) + epsilon);
+    if (!moves) continue;
+    const T unbiased = m2 / static_cast<T>(rows > 1 ? rows - 1 : 1);
+    running_mean[c] = math::flush_denormal(running_mean[c] + momentum * (mu - running_mean[c]));
+    running_var[c] = math::flush_denormal(running_var[c] + momentum * (unbiased - running_var[c]));
   }
 }
 
@@ -355,20 +362,20 @@ void batch_norm_gradients(Cpu& dev, const T* x, const T* dy, std::size_t rows, i
   });
 }
 
-/// Training: statistics of this batch. Momentum is the share of the new value, as PyTorch's 0.1.
+/// Training: uses the statistics of this batch. `momentum` is the weight of the new value, as in PyTorch (default 0.1).
 template <class T, int S, int C>
-void batch_norm_forward_training(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x,
+void batch_norm_forward_training(Cpu& dev, const StepState* step, std::type_identity_t<In<T, Batch, S, C>> x,
                                  std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
                                  std::type_identity_t<T> epsilon, std::type_identity_t<T> momentum,
                                  Out<T, C> running_mean, Out<T, C> running_var, Out<T, C> saved_mean,
                                  Out<T, C> saved_rstd, Out<T, Batch, S, C> y, Span<T> work) {
-  batch_norm_statistics(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, epsilon, momentum, running_mean.data,
-                        running_var.data, saved_mean.data, saved_rstd.data, work.data);
+  batch_norm_statistics(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, epsilon, momentum, step->stopped == 0,
+                        running_mean.data, running_var.data, saved_mean.data, saved_rstd.data, work.data);
   const BatchNormFactors<T> f{saved_mean.data, saved_rstd.data, nullptr, gamma.data, beta.data, epsilon};
   batch_norm_normalise(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, f, y.data);
 }
 
-/// Inference: the running statistics.
+/// Inference: uses the running statistics.
 template <class T, int S, int C>
 void batch_norm_forward_inference(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x,
                                   std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
@@ -378,14 +385,21 @@ void batch_norm_forward_inference(Cpu& dev, std::type_identity_t<In<T, Batch, S,
   batch_norm_normalise(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, f, y.data);
 }
 
-/// Gradients of the training form; dx may be dy.
+/// Gradients of the training mode. dx may be dy.
 template <class T, int S, int C>
 void batch_norm_backward(Cpu& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
                          std::type_identity_t<In<T, C>> saved_mean, std::type_identity_t<In<T, C>> saved_rstd,
                          std::type_identity_t<In<T, Batch, S, C>> dy, Into<T, Batch, S, C> dx, Into<T, C> dgamma,
                          Into<T, C> dbeta, Span<T> work) {
   batch_norm_gradients(dev, x.data, dy.data, static_cast<std::size_t>(x.batch) * S, C, gamma.data, saved_mean.data,
-                       saved_rstd.data, dx.data, dx.add, dgamma.data, dgamma.add, dbeta.data, dbeta.add, work.data);
+                       saved_rstd.data, dx.data, dx.accumulate, dgamma.data, dgamma.accumulate, dbeta.data,
+                       dbeta.accumulate, work.data);
+}
+
+constexpr WorkspaceSizes batch_norm_workspace_sizes(DeviceTag<Cpu>, int channels) {
+  return {.workspace = static_cast<long long>(batch_norm_workspace(channels))};
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

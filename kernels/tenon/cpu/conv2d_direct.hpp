@@ -1,10 +1,11 @@
 // Convolution as products over the patch matrix X (conv2d_patches.hpp), for any geometry.
 //   forward          y (n, o) = f(start + X w^T)            w in panels (groups, og / 16, K, 16), K = cg kh kw
 //   weight gradient  dw += X^T dz, in panels as w
-//   input gradient   the patches of dx += dz w, added where X was read
-// Strategy  AVX2: tiles of 6 x 16 read X in place through the two tables, pixels and outputs in registers, so K is never
-//           cut and nothing is unrolled into memory. Portable: blocks of 32 rows of X are made, then Eigen's tiles.
-// Cost      2 n o K operations each, o rounded up to 16 a group; 0.9 of the FMA peak at K = 288 (bench/kernels/conv2d.cpp).
+//   input gradient   dz w, added to dx at the positions that X reads
+// Strategy  AVX2: tiles of 6 x 16 (pixels x outputs) stay in registers and read X in place through the two tables, so K is
+//           never split and X is not stored. Portable: Eigen's tiles multiply blocks of 32 stored rows of X.
+// Cost      2 n o K operations each, o rounded up to 16 per group; 0.9 of the FMA peak at K = 288
+//           (bench/kernels/conv2d.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,9 +17,11 @@
 #include "tenon/cpu/gemm.hpp"
 #include "tenon/cpu/max_pool2d.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-inline constexpr int patch_block = 32;  // rows of X that are made at a time, where they are made
+inline constexpr int patch_block = 32;  // rows of X, or of dz w, that are stored at a time
 
 namespace portable {
 
@@ -32,7 +35,7 @@ void make_patches(const Patches& p, const T* frame, int depth, int first, int n,
 }
 
 /// y (pixels, o) = f(start + X w^T)
-template <Act A, class T>
+template <Activation A, class T>
 void conv_forward(const ConvDims& d, const T* frame, const Patches& p, const T* packed, const T* start,
                   std::ptrdiff_t start_row, T* y, T* block) {
   const ConvSizes s(d);
@@ -61,7 +64,7 @@ void conv_weight_gradient(const ConvDims& d, const T* frame, const Patches& p, c
       for (int j = 0; j < panels(s.og); ++j) {
         T* const to = dw + (g * panels(s.og) + j) * size;
         const int columns = s.og - j * panel < panel ? s.og - j * panel : panel;
-        gemm_block<Act{}>(
+        gemm_block<Activation{}>(
             Gemm<T>{s.depth, columns, n, block, 1, s.depth,
                     dz + static_cast<std::ptrdiff_t>(i) * d.o + g * s.og + j * panel, panel, d.o, to, panel, to, panel},
             0, s.depth, 0, 1);
@@ -74,7 +77,7 @@ void conv_weight_gradient(const ConvDims& d, const T* frame, const Patches& p, c
 #if TENON_X86
 namespace avx2 {
 
-template <int R, Act A, class Low, class High>
+template <int R, Activation A, class Low, class High>
 TENON_AVX2_INLINE void conv_tile(const float* frame, const Patches& p, int n, int depth, const float* b,
                                  const float* start, std::ptrdiff_t start_row, float* y, std::ptrdiff_t y_row, Low low,
                                  High high) {
@@ -83,11 +86,11 @@ TENON_AVX2_INLINE void conv_tile(const float* frame, const Patches& p, int n, in
   for (int r = 0; r < R; ++r) a[r] = frame + p.pixel[n + r];
   Tile<R> tile;
   tile.start(start ? start + n * start_row : nullptr, start_row, low, high);
-  tile.multiply(a, Table{p.tap}, depth, b, 0, panel, Whole{}, Whole{});
+  tile.multiply(a, Table{p.tap}, depth, b, 0, panel, FullVector{}, FullVector{});
   tile.template finish<A>(y + n * y_row, y_row, low, high);
 }
 
-template <Act A, class Low, class High>
+template <Activation A, class Low, class High>
 TENON_AVX2 void conv_panel(const float* frame, const Patches& p, int depth, const float* b, const float* start,
                            std::ptrdiff_t start_row, float* y, std::ptrdiff_t y_row, Low low, High high) {
   const EvenSplit tiles(p.pixels);
@@ -106,7 +109,7 @@ TENON_AVX2 void conv_panel(const float* frame, const Patches& p, int depth, cons
 }
 
 /// y (pixels, o) = f(start + X w^T)
-template <Act A>
+template <Activation A>
 TENON_AVX2 void conv_forward(const ConvDims& d, const float* frame, const Patches& p, const float* packed,
                              const float* start, std::ptrdiff_t start_row, float* y) {
   const ConvSizes s(d);
@@ -117,36 +120,36 @@ TENON_AVX2 void conv_forward(const ConvDims& d, const float* frame, const Patche
       float* const to = y + g * s.og + j;
       const int columns = s.og - j;
       if (columns >= panel)
-        conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, Whole{}, Whole{});
+        conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, FullVector{}, FullVector{});
       else
-        conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, Part{first(columns)},
-                      Part{first(columns - lanes)});
+        conv_panel<A>(from, p, s.depth, packed, begin, start_row, to, d.o, MaskedVector{first(columns)},
+                      MaskedVector{first(columns - lanes)});
     }
 }
 
-/// One pooling window of 2 x 2 pixels: its maximum, from registers.
-template <Act A, class Low, class High>
+/// The maximum of one pooling window of 2 x 2 pixels, computed in registers.
+template <Activation A, class Low, class High>
 TENON_AVX2_INLINE void conv_window(const float* frame, const int* pixel, const int* tap, int depth, const float* b,
                                    const float* start, float* y, std::uint8_t* argmax, Low low, High high) {
   const float* const a[4] = {frame + pixel[0], frame + pixel[1], frame + pixel[2], frame + pixel[3]};
   Tile<4> tile;
   tile.start(start, 0, low, high);
-  tile.multiply(a, Table{tap}, depth, b, 0, panel, Whole{}, Whole{});
-  Maximum m0{Activate<A>::of(tile.acc[0][0]), _mm256_setzero_si256()},
-      m1{Activate<A>::of(tile.acc[0][1]), _mm256_setzero_si256()};
+  tile.multiply(a, Table{tap}, depth, b, 0, panel, FullVector{}, FullVector{});
+  Maximum m0{ActivationFunction<A>::of(tile.acc[0][0]), _mm256_setzero_si256()},
+      m1{ActivationFunction<A>::of(tile.acc[0][1]), _mm256_setzero_si256()};
   TENON_UNROLL
   for (int r = 0; r < 4; ++r) {
-    m0.offer(Activate<A>::of(tile.acc[r][0]), r);
-    m1.offer(Activate<A>::of(tile.acc[r][1]), r);
+    m0.offer(ActivationFunction<A>::of(tile.acc[r][0]), r);
+    m1.offer(ActivationFunction<A>::of(tile.acc[r][1]), r);
   }
-  store(y, low, m0.most);
-  store(y + lanes, high, m1.most);
+  store(y, low, m0.max);
+  store(y + lanes, high, m1.max);
   if (!argmax) return;
   store_bytes(argmax, low, m0.place);
   store_bytes(argmax + lanes, high, m1.place);
 }
 
-template <Act A, class Low, class High>
+template <Activation A, class Low, class High>
 TENON_AVX2 void conv_windows(const float* frame, const Patches& p, int depth, const float* b, const float* start,
                              float* y, std::ptrdiff_t y_row, std::uint8_t* argmax, Low low, High high) {
   for (int n = 0; n < p.pixels; n += 4, y += y_row) {
@@ -155,8 +158,8 @@ TENON_AVX2 void conv_windows(const float* frame, const Patches& p, int depth, co
   }
 }
 
-/// y (pixels / 4, o) = max_pool(f(bias + X w^T)), argmax likewise or null; the pixels come in windows of 2 x 2.
-template <Act A>
+/// y (pixels / 4, o) = max_pool(f(bias + X w^T)). argmax has this shape or is null. Pixels are ordered by 2 x 2 windows.
+template <Activation A>
 TENON_AVX2 void conv_forward_pooled(const ConvDims& d, const float* frame, const Patches& p, const float* packed,
                                     const float* bias, float* y, std::uint8_t* argmax) {
   const ConvSizes s(d);
@@ -166,10 +169,10 @@ TENON_AVX2 void conv_forward_pooled(const ConvDims& d, const float* frame, const
       const float *const from = frame + g * s.cg, *const begin = bias ? bias + o : nullptr;
       std::uint8_t* const places = argmax ? argmax + o : nullptr;
       if (columns >= panel)
-        conv_windows<A>(from, p, s.depth, packed, begin, y + o, d.o, places, Whole{}, Whole{});
+        conv_windows<A>(from, p, s.depth, packed, begin, y + o, d.o, places, FullVector{}, FullVector{});
       else
-        conv_windows<A>(from, p, s.depth, packed, begin, y + o, d.o, places, Part{first(columns)},
-                        Part{first(columns - lanes)});
+        conv_windows<A>(from, p, s.depth, packed, begin, y + o, d.o, places, MaskedVector{first(columns)},
+                        MaskedVector{first(columns - lanes)});
     }
 }
 
@@ -180,9 +183,9 @@ TENON_AVX2_INLINE void conv_weight_tile(const float* frame, const Patches& p, in
   TENON_UNROLL
   for (int r = 0; r < R; ++r) a[r] = frame + p.tap[k + r];
   Tile<R> tile;
-  tile.start(dw + k * panel, panel, Whole{}, Whole{});
+  tile.start(dw + k * panel, panel, FullVector{}, FullVector{});
   tile.multiply(a, Table{p.pixel}, p.pixels, dz, 0, dz_row, low, high);
-  tile.template finish<Act{}>(dw + k * panel, panel, Whole{}, Whole{});
+  tile.template finish<Activation{}>(dw + k * panel, panel, FullVector{}, FullVector{});
 }
 
 template <class Low, class High>
@@ -212,10 +215,10 @@ TENON_AVX2 inline void conv_weight_gradient(const ConvDims& d, const float* fram
       const float* const from = frame + g * s.cg;
       const int columns = s.og - j;
       if (columns >= panel)
-        conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, Whole{}, Whole{});
+        conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, FullVector{}, FullVector{});
       else
-        conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, Part{first(columns)},
-                          Part{first(columns - lanes)});
+        conv_weight_panel(from, p, s.depth, dz + g * s.og + j, d.o, dw, MaskedVector{first(columns)},
+                          MaskedVector{first(columns - lanes)});
     }
 }
 
@@ -234,7 +237,7 @@ void conv_weight_gradient([[maybe_unused]] const Cpu& dev, const ConvDims& d, co
 }
 
 /// y (pixels, o) = f(start + X w^T)
-template <Act A, class T>
+template <Activation A, class T>
 void conv_forward([[maybe_unused]] const Cpu& dev, const ConvDims& d, const T* frame, const Patches& p, const T* packed,
                   const T* start, std::ptrdiff_t start_row, T* y, T* block) {
 #if TENON_X86
@@ -244,7 +247,7 @@ void conv_forward([[maybe_unused]] const Cpu& dev, const ConvDims& d, const T* f
   portable::conv_forward<A>(d, frame, p, packed, start, start_row, y, block);
 }
 
-/// The patches of dframe += dz w; w (O, cg, kh, kw) as it is. `block` holds 32 rows of K.
+/// Adds dz w to dframe at the positions that X reads. w (O, cg, kh, kw) is not packed. `block` holds 32 rows of K values.
 template <class T>
 void conv_input_gradient(const Cpu& dev, const ConvDims& d, const Patches& p, const T* dz, const T* w, T* dframe,
                          T* block) {
@@ -263,7 +266,7 @@ void conv_input_gradient(const Cpu& dev, const ConvDims& d, const Patches& p, co
                             s.depth,
                             block,
                             s.depth};
-      gemm_range<Act{}>(dev, product, 0, n, 0, panels(s.depth));
+      gemm_range<Activation{}>(dev, product, 0, n, 0, panels(s.depth));
       const T* from = block;
       for (int r = 0; r < n; ++r) {
         T* const to = dframe + p.pixel[i + r] + g * s.cg;
@@ -273,3 +276,5 @@ void conv_input_gradient(const Cpu& dev, const ConvDims& d, const Patches& p, co
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

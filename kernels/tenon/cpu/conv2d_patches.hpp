@@ -1,8 +1,8 @@
-// The patch matrix of a convolution, which is never made: row n holds the values under the kernel at output pixel n.
+// The patch matrix X of a convolution: row n holds the values under the kernel at output pixel n. It is never stored whole.
 //   frame     some rows of an image with its padding, channels-last: (rows, w + 2 pw, c)
 //   patches   X (n, k) = frame[pixel[n] + tap[k]], k = (channel of the group, ky, kx) as in PyTorch's weights
-// Forward is X w^T, the gradient of w is dz^T X, that of x adds dz w where X was read: any stride, dilation and group is a
-// matter of the two tables.
+// Forward computes X w^T. The gradient of w is dz^T X. The gradient of x adds dz w at the positions that X reads. The two
+// tables cover any stride, dilation and number of groups.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,13 +14,15 @@
 #include "tenon/core/geometry.hpp"
 #include "tenon/cpu/gemm_tile.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-/// A worker's scratch, handed out piece by piece; the same calls with a null base measure it.
-class Scratch {
+/// Hands out pieces of a worker's scratch. With a null base the same calls only count the bytes.
+class PatchScratch {
  public:
-  constexpr Scratch() = default;
-  explicit Scratch(void* base) : base_(static_cast<std::byte*>(base)) {}
+  constexpr PatchScratch() = default;
+  explicit PatchScratch(void* base) : base_(static_cast<std::byte*>(base)) {}
   template <class T>
   constexpr T* take(std::size_t n) {
     const std::size_t at = bytes_;
@@ -34,7 +36,7 @@ class Scratch {
   std::size_t bytes_ = 0;
 };
 
-/// What the loops want to know about a convolution, worked out once.
+/// Sizes derived from ConvDims, computed once.
 struct ConvSizes {
   int cg, og;       // inputs and outputs of one group
   int taps, depth;  // kh kw, and K = cg kh kw
@@ -52,12 +54,12 @@ struct ConvSizes {
         reach(d.window.dh * (d.window.kh - 1) + 1) {}
 };
 
-/// Rows of the result, cut into `count` bands of whole units; a worker does one band at a time.
+/// Rows of the result, split into `count` bands of whole units. A worker processes one band at a time.
 struct ConvBands {
-  int total, unit, units, count, rows;  // rows that are wanted; rows that stay together; of the largest band
+  int total, unit, units, count, rows;  // rows to compute; rows of a unit; units; bands; rows of the largest band
 
-  /// `want` bands, if there are so many units: pairs of rows, and whole pooling windows.
-  constexpr ConvBands(const ConvDims& d, const Fuse& f, long long want)
+  /// Makes `want` bands, at most one per unit. A unit is an even number of rows: two, or with a pool one or two windows.
+  constexpr ConvBands(const ConvDims& d, const Epilogue& f, long long want)
       : total(f.pooled ? f.pool.out_h(d.oh()) * f.pool.kh : d.oh()),
         unit(!f.pooled       ? 2
              : f.pool.kh % 2 ? 2 * f.pool.kh
@@ -72,10 +74,10 @@ struct ConvBands {
   constexpr int end(int band) const { return begin(band + 1) < total ? begin(band + 1) : total; }
 };
 
-/// Rows of the frame under `rows` rows of the result.
+/// Rows of the frame that `rows` rows of the result read.
 constexpr int frame_rows(const ConvDims& d, int rows) { return (rows - 1) * d.window.sh + ConvSizes(d).reach; }
 
-/// Values that a vector may touch beyond the end of a frame.
+/// Values beyond the end of a frame that a vector may access.
 constexpr std::size_t frame_slack(const ConvDims& d) { return 16 + static_cast<std::size_t>(d.window.kw * d.c / 8); }
 
 constexpr std::size_t frame_size(const ConvDims& d, int rows) {
@@ -84,7 +86,7 @@ constexpr std::size_t frame_size(const ConvDims& d, int rows) {
          frame_slack(d);
 }
 
-/// Rows [first, first + rows) of an image x (h, w, c) in its padding, row 0 being the first of the padding.
+/// frame = rows [first, first + rows) of the padded image x (h, w, c). Row 0 is the first row of the padding.
 template <class T>
 void copy_to_frame(const ConvDims& d, const T* x, int first, int rows, T* frame) {
   const Window& w = d.window;
@@ -102,7 +104,7 @@ void copy_to_frame(const ConvDims& d, const T* x, int first, int rows, T* frame)
   std::memset(static_cast<void*>(frame), 0, frame_slack(d) * sizeof(T));
 }
 
-/// The two tables of `rows` rows of the result. Without padding the image itself is the frame.
+/// The two tables for `rows` rows of the result. Without padding the image itself is the frame.
 struct Patches {
   int pixels;
   int* pixel;  // (rows ow)
@@ -111,7 +113,7 @@ struct Patches {
   static constexpr std::size_t size(const ConvDims& d, int rows) {
     return static_cast<std::size_t>(rows * d.ow() + ConvSizes(d).depth);
   }
-  /// Pixels row by row; or, if `pool` is given, window by window, as far as windows reach.
+  /// Pixels are ordered row by row. If `pool` is given, they are ordered by window, without pixels outside all windows.
   Patches(const ConvDims& d, int rows, int* memory, const Window* pool = nullptr)
       : pixels(0), pixel(memory), tap(nullptr) {
     const ConvSizes s(d);
@@ -131,3 +133,5 @@ struct Patches {
 };
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

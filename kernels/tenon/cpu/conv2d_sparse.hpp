@@ -1,13 +1,13 @@
-// Gradients of a convolution whose epilogue pools: after a max-pool at most one position of each window and channel has a
-// gradient, and after a ReLU often none, so the dense image of gradients is mostly zeros. It is never made.
-//   g (pooled pixels, o), argmax (pooled pixels, o)   ->   dw (kh, o, run) +=, the patches of dx +=
-// Strategy  lists of what is not zero: for dw one of each output (where its patch of x begins, g), for dx one of each
-//           position (which output, g). The values under one row of the kernel lie together in the frame, a run of
-//           kw * c; up to 12 vectors of one or more runs stay in registers while a list is gone through.
-// Fits      groups = 1, no horizontal dilation. Zeros are never multiplied: a NaN in x or w does not show where the gradient
-//           is zero. A gradient that is not finite also reaches what lies right of its patch in dx, to the last vector's end.
-// Bound     two loads a cycle: one of a run for every FMA. 2 nonzeros * kh * kw * c operations each, a quarter of the dense
-//           ones after a 2 x 2 pool, and less by the share of zeros.
+// Gradients of a convolution whose epilogue pools. After a max-pool at most one position of each window and channel has a
+// gradient, and after a ReLU often none, so the dense image of gradients is mostly zeros. It is never stored.
+//   g (pooled pixels, o), argmax (pooled pixels, o)   ->   adds to dw (kh, o, run) and to the patches of dx
+// Strategy  lists of the nonzero gradients. dw uses one list per output, with entries (start of the patch in x, g). dx uses
+//           one list per position, with entries (output, g). The values under one row of the kernel are contiguous in the
+//           frame: a run of kw * c values. Up to 12 vectors of one or more runs are in registers while a list is processed.
+// Fits      groups = 1, no horizontal dilation. Zero gradients are never multiplied: a NaN in x or w has no effect there.
+//           A gradient that is not finite also affects dx to the right of its patch, up to the end of the last vector.
+// Bound     two loads per cycle: every FMA loads one vector of a run. Each gradient takes 2 nonzeros * kh * kw * c
+//           operations: a quarter of the dense count after a 2 x 2 pool, and fewer the more of g is zero.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -21,22 +21,24 @@
 #include "tenon/cpu/max_pool2d.hpp"
 #include "tenon/cpu/transpose.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-constexpr bool conv2d_is_sparse(const ConvDims& d, const Fuse& f) {
+constexpr bool conv2d_is_sparse(const ConvDims& d, const Epilogue& f) {
   return f.pooled && d.groups == 1 && d.window.dw == 1;
 }
 
-/// What registers hold while a list is gone through: `rows` runs, the last time `last_rows`, of `vectors` each. Loops are
-/// instantiated on this alone.
+/// What registers hold while a list is processed: `rows` runs of `vectors` vectors each, in the last pass `last_rows` runs.
+/// The loops are instantiated for these numbers only.
 struct RunTile {
   int rows = 0, last_rows = 0, vectors = 0;
   constexpr bool operator==(const RunTile&) const = default;
 };
 
-/// The runs of a convolution, cut into tiles.
+/// The runs of a convolution, split into tiles.
 struct ConvRuns {
-  int run, segments;  // values of a run; in how many pieces it is held
+  int run, segments;  // values of a run; pieces that a run is split into
   RunTile tile;
 
   constexpr explicit ConvRuns(const ConvDims& d) : run(d.window.kw * d.c), segments(0) {
@@ -44,29 +46,29 @@ struct ConvRuns {
     const int whole = (run + lanes - 1) / lanes;
     segments = (whole + registers - 1) / registers;
     tile.vectors = (whole + segments - 1) / segments;
-    const int most = registers / tile.vectors, times = (d.window.kh + most - 1) / most;
+    const int max = registers / tile.vectors, times = (d.window.kh + max - 1) / max;
     tile.rows = (d.window.kh + times - 1) / times;
     tile.last_rows = d.window.kh - tile.rows * (times - 1);
   }
   constexpr int padded() const { return segments * tile.vectors * 8; }
-  /// Values of the weights by runs: (kh, o, padded).
+  /// Values of the weights in the layout of runs: (kh, o, padded).
   constexpr std::size_t weights(const ConvDims& d) const {
     return static_cast<std::size_t>(d.window.kh) * static_cast<std::size_t>(d.o) * static_cast<std::size_t>(padded());
   }
 };
 
-/// The nonzero gradients of one band of pooled pixels, in lists, one behind the other.
+/// The nonzero gradients of one band of pooled pixels, as lists in contiguous memory.
 struct SparseLists {
   int* begin;  // list l is [begin[l], begin[l + 1])
   int* at;     // what an entry reads: an offset into the frame, or into the weights
   float* g;
-  static constexpr std::size_t slack = 8;  // entries that a vector may write behind the last
+  static constexpr std::size_t slack = 8;  // entries that a vector may write beyond the last
 };
 
 #if TENON_X86
 namespace avx2 {
 
-/// For each byte of bits: the places of those that are set, in order.
+/// For each 8-bit mask: the positions of its set bits, in order.
 inline constexpr auto set_bits = [] {
   std::array<std::array<std::uint8_t, 8>, 256> t{};
   for (unsigned m = 0; m < 256; ++m)
@@ -87,7 +89,7 @@ TENON_AVX2_INLINE unsigned nonzeros(__m256 g) {
   return static_cast<unsigned>(_mm256_movemask_ps(_mm256_cmp_ps(g, _mm256_setzero_ps(), _CMP_NEQ_UQ)));
 }
 
-/// One list an output. g and at (outputs, pixels), rows `row` apart, row a multiple of 8 and padded with zeros.
+/// Makes one list per output. g and at are (outputs, pixels), rows `row` apart, a multiple of 8. g is padded with zeros.
 TENON_AVX2 inline void list_by_output(const float* g, const float* at, int outputs, int row, const SparseLists& lists) {
   int count = 0;
   for (int o = 0; o < outputs; ++o, g += row, at += row) {
@@ -105,7 +107,7 @@ struct AppendAt {
   int& count;
   const float* g;
   const std::uint8_t* place;
-  int position, step;  // of the window; values from one output's weights to the next
+  int position, step;  // position in the window; distance between the weights of two outputs
   TENON_AVX2_INLINE void operator()(std::size_t o, auto live) {
     const __m256 v = load(g + o, live);
     const __m256i here = _mm256_cmpeq_epi32(load_bytes(place + o, live), _mm256_set1_epi32(position));
@@ -117,7 +119,7 @@ struct AppendAt {
   }
 };
 
-/// One list a pixel and position of the window. g and place (pixels, outputs).
+/// Makes one list per pixel and position in the window. g and place are (pixels, outputs).
 TENON_AVX2 inline void list_by_position(const float* g, const std::uint8_t* place, int pixels, int outputs,
                                         int positions, int step, const SparseLists& lists) {
   int count = 0;
@@ -134,7 +136,7 @@ TENON_AVX2 inline void list_by_position(const float* g, const std::uint8_t* plac
 template <int R, int V>
 TENON_AVX2_INLINE void gather(const SparseLists& lists, int begin, int end, const float* from, std::ptrdiff_t row,
                               __m256 (&acc)[R][V]) {
-  // Few accumulators are held twice, lest an addition wait for the one before.
+  // A small tile has two sets of accumulators, so that an addition does not wait for the previous one.
   constexpr int sets = R * V <= 6 ? 2 : 1;
   __m256 more[R][V];
   TENON_UNROLL
@@ -174,7 +176,7 @@ TENON_AVX2_INLINE void gather(const SparseLists& lists, int begin, int end, cons
   }
 }
 
-/// The sums of `count` lists over runs of `from`, added to `to`: list l to R runs at to + target(l).
+/// Adds the sums of `count` lists over runs of `from` to `to`. The sums of list l are R runs at to + target(l).
 template <int R, int V, class Target>
 TENON_AVX2 void gather_lists(const SparseLists& lists, int count, const float* from, std::ptrdiff_t from_row, float* to,
                              std::ptrdiff_t to_row, Target target) {
@@ -197,7 +199,7 @@ TENON_AVX2 void gather_lists(const SparseLists& lists, int count, const float* f
   }
 }
 
-/// All runs of the kernel: rows of `from` lie from_row apart, of `to` to_row; Rows is what is held at a time.
+/// All runs of the kernel, `Rows` at a time. Rows of `from` are from_row apart, rows of `to` are to_row apart.
 template <int Rows, int Last, int V, class Target>
 TENON_AVX2 void gather_kernel(const SparseLists& lists, int count, int kh, int segments, const float* from,
                               std::ptrdiff_t from_row, float* to, std::ptrdiff_t to_row, Target target) {
@@ -212,15 +214,15 @@ TENON_AVX2 void gather_kernel(const SparseLists& lists, int count, int kh, int s
     }
 }
 
-/// to (pixels, outputs) = where the patch of each maximum begins: base[pixel] + shift[place]. shift holds 8 at least.
-/// The numbers are ints, but lie in floats: so transpose() takes them.
+/// to (pixels, outputs) = the start of each maximum's patch: base[pixel] + shift[place]. shift holds at least 8 values.
+/// The results are ints stored in floats, because transpose() takes floats.
 TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base, const int* shift, int pixels,
                                      int outputs, int positions, float* to) {
   const __m256i few = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(shift));
   for (int p = 0; p < pixels; ++p, place += outputs, to += outputs) {
     int o = 0;
     for (; positions <= lanes && o + lanes <= outputs; o += lanes) {
-      const __m256i at = _mm256_permutevar8x32_epi32(few, load_bytes(place + o, Whole{}));
+      const __m256i at = _mm256_permutevar8x32_epi32(few, load_bytes(place + o, FullVector{}));
       _mm256_storeu_si256(reinterpret_cast<__m256i*>(to + o), _mm256_add_epi32(at, _mm256_set1_epi32(base[p])));
     }
     for (; o < outputs; ++o) to[o] = std::bit_cast<float>(base[p] + shift[place[o]]);
@@ -232,12 +234,12 @@ TENON_AVX2 inline void patch_offsets(const std::uint8_t* place, const int* base,
 
 /// A worker's scratch for a band of `pixels` pooled pixels.
 struct SparseRoom {
-  int *base, *shift, *target;  // where a pixel's window begins in the frame, a position's shift, both together
-  float *at, *at_turned;       // ints as floats: (pixels, o) and (o, pixels up to a multiple of 8)
-  float* turned;               // g, likewise
+  int *base, *shift, *target;  // start of a pixel's window in the frame; shift of a position; their sum
+  float *at, *at_turned;       // ints stored in floats: (pixels, o) and (o, pixels rounded up to a multiple of 8)
+  float* turned;               // g, (o, pixels rounded up to a multiple of 8)
   SparseLists lists;
 
-  constexpr SparseRoom(const ConvDims& d, const Fuse& f, int pixels, Scratch& s)
+  constexpr SparseRoom(const ConvDims& d, const Epilogue& f, int pixels, PatchScratch& s)
       : base(s.take<int>(static_cast<std::size_t>(pixels))),
         shift(s.take<int>(static_cast<std::size_t>(f.pool.kh * f.pool.kw) + 8)),
         target(s.take<int>(static_cast<std::size_t>(pixels * f.pool.kh * f.pool.kw))),
@@ -252,10 +254,10 @@ struct SparseRoom {
 #if TENON_X86
 namespace avx2 {
 
-/// One band: rows x columns pooled pixels with gradients g and their places, both (pixels, o). dw by runs and dframe are
-/// added to; each may be null.
+/// One band of rows x columns pooled pixels. g and the places of the maxima are (pixels, o). Adds to dw, in the layout of
+/// runs, and to dframe. Each may be null.
 template <RunTile Tile>
-TENON_AVX2 void sparse_gradients(const ConvDims& d, const Fuse& f, int rows, int columns, const float* g,
+TENON_AVX2 void sparse_gradients(const ConvDims& d, const Epilogue& f, int rows, int columns, const float* g,
                                  const std::uint8_t* place, const float* frame, const float* weights, float* dw,
                                  float* dframe, const SparseRoom& room) {
   const Window& w = d.window;
@@ -275,7 +277,7 @@ TENON_AVX2 void sparse_gradients(const ConvDims& d, const Fuse& f, int rows, int
     transpose(room.at, pixels, d.o, d.o, room.at_turned, turned_row, false);
     list_by_output(room.turned, room.at_turned, d.o, turned_row, room.lists);
     gather_kernel<Tile.rows, Tile.last_rows, Tile.vectors>(room.lists, d.o, w.kh, runs.segments, frame, down, dw,
-                                                           d.o * padded, Stride{padded});
+                                                           d.o * padded, GemmStrides{padded});
   }
   if (dframe) {
     for (int p = 0; p < pixels; ++p)
@@ -289,7 +291,7 @@ TENON_AVX2 void sparse_gradients(const ConvDims& d, const Fuse& f, int rows, int
 }  // namespace avx2
 #endif
 
-/// w (o, c, kh, kw) by runs, (kh, o, padded), zero behind each run; outputs [begin, end).
+/// Converts outputs [begin, end) of w (o, c, kh, kw) to the layout of runs, (kh, o, padded). The padding of a run is zero.
 inline void weights_by_runs(const ConvDims& d, const ConvRuns& runs, const float* w, int begin, int end, float* to) {
   const int kh = d.window.kh, kw = d.window.kw, padded = runs.padded();
   for (int i = 0; i < kh; ++i)
@@ -302,9 +304,9 @@ inline void weights_by_runs(const ConvDims& d, const ConvRuns& runs, const float
     }
 }
 
-/// The way back: dw (o, c, kh, kw) = by_runs, or += it.
+/// The inverse: dw (o, c, kh, kw) = by_runs, or += it.
 inline void weights_from_runs(const ConvDims& d, const ConvRuns& runs, const float* by_runs, int begin, int end,
-                              float* dw, bool add) {
+                              float* dw, bool accumulate) {
   const int kh = d.window.kh, kw = d.window.kw, padded = runs.padded();
   for (int o = begin; o < end; ++o)
     for (int i = 0; i < kh; ++i) {
@@ -313,9 +315,11 @@ inline void weights_from_runs(const ConvDims& d, const ConvRuns& runs, const flo
       for (int c = 0; c < d.c; ++c)
         for (int j = 0; j < kw; ++j) {
           float& t = out[c * kh * kw + j];
-          t = add ? t + in[j * d.c + c] : in[j * d.c + c];
+          t = accumulate ? t + in[j * d.c + c] : in[j * d.c + c];
         }
     }
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,12 +1,14 @@
-// Convolution with a 3 x 3 kernel at stride 1 by Winograd's F(2 x 2, 3 x 3): 16 multiplications for 4 results, not 36.
-//   weights   U (o / 16, 16, c, 16): position (i, j) of G w G^T, for 16 outputs side by side
+// Convolution with a 3 x 3 kernel at stride 1 by Winograd's F(2 x 2, 3 x 3): 4 results take 16 multiplications, not 36.
+//   weights   U (o / 16, 16, c, 16): the 16 positions of G w G^T, for 16 adjacent outputs
 //   a tile    4 x 4 pixels of the frame, d;  V = B^T d B (16, c);  M = V U (16, o);  2 x 2 results A^T M A
-// Strategy  12 tiles at a time: V is made, then for each 16 outputs the 16 products are 6 x 16 tiles over K = c whose
-//           results stay in the first cache until they are turned into pixels, which a 2 x 2 pool takes from registers.
+// Strategy  12 tiles at a time. V is computed first. Then, for each 16 outputs, the 16 products are computed as register
+//           tiles of 6 x 16 with K = c. Their results stay in the L1 cache until they are transformed into pixels. A 2 x 2
+//           pool takes the pixels from registers.
 // Fits      float, AVX2, groups = 1, no dilation, at least 8 inputs and 16 outputs. Errors are about twice those of the
-//           direct sum (all factors of G are halves). A NaN or an infinity reaches all 4 results of a tile.
-// Cost      2 * 4 n o c operations for n pixels (the direct way 2 * 9), and n (8 c + 7 o) additions. The gradient of the weights:
-//           the same products over the tiles instead of the inputs, blocks of 48 tiles whose Z = A dz A^T is made beside V.
+//           direct sum (the factors of G are 1 and +-1/2). A NaN or an infinity reaches all 4 results of a tile.
+// Cost      2 * 4 n o c operations for n pixels (direct: 2 * 9 n o c), and n (8 c + 7 o) additions. The gradient of the
+//           weights computes the same products, summed over tiles instead of inputs, in blocks of 48 tiles with V and
+//           Z = A dz A^T.
 // Source: Lavin and Gray, "Fast algorithms for convolutional neural networks", CVPR 2016.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -16,6 +18,8 @@
 
 #include "tenon/cpu/conv2d_patches.hpp"
 #include "tenon/cpu/max_pool2d.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -31,11 +35,11 @@ constexpr std::size_t winograd_packed(const ConvDims& d) {
   return static_cast<std::size_t>(16 * panels(d.o) * panel) * static_cast<std::size_t>(d.c);
 }
 
-/// A worker's scratch: the frame, which tiles may overrun by a row and a pixel; V and M of a block.
+/// A worker's scratch: the frame, plus a row and a pixel that tiles may read beyond it; V and M of a block.
 struct WinogradRoom {
   float *frame, *v, *m;
 
-  constexpr WinogradRoom(const ConvDims& d, int rows, Scratch& s)
+  constexpr WinogradRoom(const ConvDims& d, int rows, PatchScratch& s)
       : frame(s.take<float>(frame_size(d, rows + 1) + static_cast<std::size_t>(d.c))),
         v(s.take<float>(static_cast<std::size_t>(16 * winograd_block * round_up(d.c, 8)))),
         m(s.take<float>(static_cast<std::size_t>(16 * winograd_block * panel))) {}
@@ -43,11 +47,11 @@ struct WinogradRoom {
 
 inline constexpr int winograd_gradient_block = 48;
 
-/// The gradient's: V and Z of a block.
+/// A worker's scratch for the gradient of the weights: V and Z of a block.
 struct WinogradGradientRoom {
   float *v, *z;
 
-  constexpr WinogradGradientRoom(const ConvDims& d, Scratch& s)
+  constexpr WinogradGradientRoom(const ConvDims& d, PatchScratch& s)
       : v(s.take<float>(static_cast<std::size_t>(16 * winograd_gradient_block * round_up(d.c, 8)))),
         z(s.take<float>(static_cast<std::size_t>(16 * winograd_gradient_block * panel))) {}
 };
@@ -55,8 +59,8 @@ struct WinogradGradientRoom {
 #if TENON_X86
 namespace avx2 {
 
-/// U of panel p for inputs [c0, c1). The weight of (output, input, tap) is w[output * by_output + input * by_input + tap],
-/// or with the taps turned round.
+/// U of panel p for inputs [c0, c1). The weight of (output, input, tap) is w[output * by_output + input * by_input + tap].
+/// If `turned`, the taps are in reverse order.
 TENON_AVX2 inline void winograd_weights(const float* w, std::ptrdiff_t by_output, std::ptrdiff_t by_input, bool turned,
                                         int outputs, int inputs, int p, int c0, int c1, float* packed) {
   float* const to = packed + static_cast<std::ptrdiff_t>(p) * 16 * inputs * panel;
@@ -119,7 +123,7 @@ TENON_AVX2 inline void winograd_input(const float* d, std::ptrdiff_t row, std::p
   }
 }
 
-/// The 2 x 2 results of one tile, 8 channels of them, from M, whose positions are `position` apart.
+/// The 2 x 2 results of one tile for 8 channels, from M, whose positions are `position` apart.
 TENON_AVX2_INLINE void winograd_output(const float* m, std::ptrdiff_t position, __m256 (&y)[2][2]) {
   __m256 s[2][4];
   TENON_UNROLL
@@ -135,8 +139,8 @@ TENON_AVX2_INLINE void winograd_output(const float* m, std::ptrdiff_t position, 
   }
 }
 
-/// What becomes of the results of a band: f(start + conv), as an image (rows, ow, o), or its 2 x 2 pool.
-template <Act A>
+/// Stores the results of a band: f(start + conv), as an image (rows, ow, o), or its 2 x 2 pool.
+template <Activation A>
 struct WinogradResult {
   int rows, ow, o;
   const float* start;
@@ -154,7 +158,7 @@ struct WinogradResult {
         const std::ptrdiff_t at = static_cast<std::ptrdiff_t>(2 * ty + i) * ow + 2 * tx + j;
         if (start && (start_row == 0 || (2 * ty + i < rows && 2 * tx + j < ow)))
           v[i][j] = _mm256_add_ps(load(start + at * start_row + channel, live), v[i][j]);
-        v[i][j] = Activate<A>::of(v[i][j]);
+        v[i][j] = ActivationFunction<A>::of(v[i][j]);
         if (!pooled && 2 * ty + i < rows && 2 * tx + j < ow) store(y + at * o + channel, live, v[i][j]);
       }
     }
@@ -165,7 +169,7 @@ struct WinogradResult {
     m.offer(v[0][1], 1);
     m.offer(v[1][0], 2);
     m.offer(v[1][1], 3);
-    store(y + to, live, m.most);
+    store(y + to, live, m.max);
     if (argmax) store_bytes(argmax + to, live, m.place);
   }
 };
@@ -177,13 +181,13 @@ TENON_AVX2_INLINE void winograd_multiply(const float* v, std::ptrdiff_t v_row, c
   TENON_UNROLL
   for (int r = 0; r < R; ++r) a[r] = v + r * v_row;
   Tile<R> tile;
-  tile.start(nullptr, 0, Whole{}, Whole{});
-  tile.multiply(a, Stride{1}, channels, u, 0, panel, Whole{}, Whole{});
-  tile.template finish<Act{}>(m, panel, Whole{}, Whole{});
+  tile.start(nullptr, 0, FullVector{}, FullVector{});
+  tile.multiply(a, GemmStrides{1}, channels, u, 0, panel, FullVector{}, FullVector{});
+  tile.template finish<Activation{}>(m, panel, FullVector{}, FullVector{});
 }
 
-/// One band of `rows` rows, whose frame is in the room.
-template <Act A>
+/// One band of result.rows rows. Its frame is room.frame.
+template <Activation A>
 TENON_AVX2 void winograd_forward(const ConvDims& d, const WinogradRoom& room, const float* packed,
                                  const WinogradResult<A>& result) {
   const int down = result.pooled ? result.rows / 2 : (result.rows + 1) / 2,
@@ -224,16 +228,16 @@ TENON_AVX2 void winograd_forward(const ConvDims& d, const WinogradRoom& room, co
           __m256 y[2][2];
           winograd_output(room.m + t * panel + half, m_position, y);
           if (left >= lanes)
-            result.take(y, ty, tx, channel, Whole{});
+            result.take(y, ty, tx, channel, FullVector{});
           else
-            result.take(y, ty, tx, channel, Part{first(left)});
+            result.take(y, ty, tx, channel, MaskedVector{first(left)});
         }
       }
     }
   }
 }
 
-/// Z = A dz A^T of one tile, 8 channels, to 16 positions; dz outside the image is zero.
+/// Stores Z = A dz A^T of one tile for 8 channels to 16 positions. dz is zero outside the image.
 TENON_AVX2_INLINE void winograd_gradient(const __m256 (&z)[2][2], float* to, std::ptrdiff_t position) {
   const __m256 minus = _mm256_set1_ps(-0.0f);
   __m256 t[4][2];
@@ -254,19 +258,19 @@ TENON_AVX2_INLINE void winograd_gradient(const __m256 (&z)[2][2], float* to, std
   }
 }
 
-/// R inputs' rows of du += V^T Z, over `tiles` tiles.
+/// Adds V^T Z, summed over `tiles` tiles, to the rows of du of R inputs.
 template <int R>
 TENON_AVX2_INLINE void winograd_outer(const float* v, std::ptrdiff_t v_row, const float* z, int tiles, float* du) {
   const float* a[R];
   TENON_UNROLL
   for (int r = 0; r < R; ++r) a[r] = v + r;
   Tile<R> tile;
-  tile.start(du, panel, Whole{}, Whole{});
-  tile.multiply(a, Stride{v_row}, tiles, z, 0, panel, Whole{}, Whole{});
-  tile.template finish<Act{}>(du, panel, Whole{}, Whole{});
+  tile.start(du, panel, FullVector{}, FullVector{});
+  tile.multiply(a, GemmStrides{v_row}, tiles, z, 0, panel, FullVector{}, FullVector{});
+  tile.template finish<Activation{}>(du, panel, FullVector{}, FullVector{});
 }
 
-/// du, laid out as U, += the sum over a band of V^T Z; dz (rows, ow, o), its frame in `frame`.
+/// du += V^T Z, summed over a band. du has the layout of U. dz is (rows, ow, o); `frame` holds the rows of x of the band.
 TENON_AVX2 inline void winograd_weight_gradient(const ConvDims& d, int rows, const float* frame, const float* dz,
                                                 const WinogradGradientRoom& room, float* du) {
   const int ow = d.ow(), across = (ow + 1) / 2, all = (rows + 1) / 2 * across;
@@ -284,7 +288,7 @@ TENON_AVX2 inline void winograd_weight_gradient(const ConvDims& d, int rows, con
         const int y = (first_tile + t) / across * 2, x = (first_tile + t) % across * 2;
         for (int half = 0; half < panel; half += lanes) {
           const int channel = p * panel + half, left = d.o - channel;
-          const Part live{first(left)};  // none, if left <= 0
+          const MaskedVector live{first(left)};  // none, if left <= 0
           __m256 z[2][2];
           TENON_UNROLL
           for (int i = 0; i < 2; ++i) {
@@ -318,11 +322,11 @@ TENON_AVX2 inline void winograd_weight_gradient(const ConvDims& d, int rows, con
   }
 }
 
-/// dw (o, c, 3, 3) = G^T du G, or += it: panel p, inputs [c0, c1).
+/// dw (o, c, 3, 3) = G^T du G, or += it, for panel p and inputs [c0, c1).
 TENON_AVX2 inline void winograd_weights_back(const ConvDims& d, const float* du, int p, int c0, int c1, float* dw,
-                                             bool add) {
+                                             bool accumulate) {
   const float* const from = du + static_cast<std::ptrdiff_t>(p) * 16 * d.c * panel;
-  const std::ptrdiff_t next = static_cast<std::ptrdiff_t>(d.c) * panel;  // position to position
+  const std::ptrdiff_t next = static_cast<std::ptrdiff_t>(d.c) * panel;  // from one position to the next
   const int columns = d.o - p * panel < panel ? d.o - p * panel : panel;
   const __m256 h = _mm256_set1_ps(0.5f);
   alignas(32) float g[9][panel];
@@ -348,7 +352,7 @@ TENON_AVX2 inline void winograd_weights_back(const ConvDims& d, const float* du,
     }
     for (int j = 0; j < columns; ++j) {
       float* const to = dw + (static_cast<std::ptrdiff_t>(p * panel + j) * d.c + c) * 9;
-      for (int tap = 0; tap < 9; ++tap) to[tap] = add ? to[tap] + g[tap][j] : g[tap][j];
+      for (int tap = 0; tap < 9; ++tap) to[tap] = accumulate ? to[tap] + g[tap][j] : g[tap][j];
     }
   }
 }
@@ -357,3 +361,5 @@ TENON_AVX2 inline void winograd_weights_back(const ConvDims& d, const float* du,
 #endif
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

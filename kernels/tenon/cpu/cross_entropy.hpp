@@ -1,8 +1,10 @@
-// Softmax cross-entropy: loss, gradient and accuracy in one visit to the logits, as torch.nn.CrossEntropyLoss.
+// Softmax cross-entropy: loss, gradient and accuracy, computed row by row, as torch.nn.CrossEntropyLoss.
 //   logits (B, C), labels (B) in [0, C)   ->   sums, dlogits (B, C) unless null; dlogits may be logits
-//   row loss = (1 - s) w[y] (-log p[y]) + s / C sum of w[c] (-log p[c]); the mean divides by the sum of the w[y]
-// Strategy  a task owns a chunk of rows; per-chunk sums in double, combined in one tree fixed by the batch.
-//           The greatest logit is subtracted before exp, so nothing overflows and the sum is at least 1.
+//   row loss = (1 - s) w[y] (-log p[y]) + s / C sum of w[c] (-log p[c])
+// The mean divides by the sum of w[y]. If the sum is 0, the gradient of the mean is 0.
+// Strategy  a task owns a chunk of rows. The sums of a chunk are in double. They are combined in one tree whose shape
+//           depends on the batch size only. The largest logit is subtracted before exp, so nothing overflows and the sum is
+//           at least 1.
 // Cost      4 B (2 C + 1) bytes, B C exponentials.
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -11,32 +13,35 @@
 #include <string>
 #include <type_traits>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/common/cross_entropy.hpp"
 #include "tenon/core/error.hpp"
+#include "tenon/core/loss_sums.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/elementwise.hpp"
 #include "tenon/cpu/math.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-/// What the rows of a batch have in common.
+/// The data that all rows of a batch share.
 template <class T>
 struct CrossEntropyRows {
   const T* logits;
   const std::int32_t* labels;
-  const T* class_weights;  // null: all 1
-  T* dlogits;              // null: not wanted
+  const float* class_weights;  // null: all 1
+  T* dlogits;                  // null: not computed
   int classes;
   double smoothing;
   double all_weights;  // sum of the class weights
-  double grad_scale;   // 1 / the divisor of the mean
+  double grad_scale;   // 1 / the divisor of the mean; 1 for the gradient of the sum
 };
 
-/// What remains of a row once its greatest logit and the sum of the exponentials are known.
+/// The loss of a row and the factors of its gradient, from its largest logit and the sum of the exponentials.
 template <class T>
 struct CrossEntropyRow {
   double loss, weight;
-  T factor, each, hit;  // dlogits[c] = factor exp(x[c] - greatest) - each w[c], less hit at the label
+  T factor, each, hit;  // dlogits[c] = factor exp(x[c] - greatest) - each w[c], minus hit at the label
 };
 
 template <class T>
@@ -76,7 +81,8 @@ LossSums cross_entropy_rows(const CrossEntropyRows<T>& r, std::size_t begin, std
     sums = sums + LossSums{row.loss, row.weight, row.loss == row.loss && top == label, 1};
     if (!dx) continue;
     for (int c = 0; c < r.classes; ++c)
-      dx[c] = row.factor * math::exp(x[c] - greatest) - row.each * (r.class_weights ? r.class_weights[c] : T(1));
+      dx[c] = row.factor * math::exp(x[c] - greatest) -
+              row.each * (r.class_weights ? static_cast<T>(r.class_weights[c]) : T(1));
     dx[label] -= row.hit;
   }
   return sums;
@@ -87,19 +93,19 @@ LossSums cross_entropy_rows(const CrossEntropyRows<T>& r, std::size_t begin, std
 #if TENON_X86
 namespace avx2 {
 
-/// The greatest of n values, at least one; and its first place, or -1 if there is none that equals it (NaN).
+/// The largest of n >= 1 values and its first position, or -1 if no value equals it (NaN).
 struct Greatest {
   float value;
   int place;
 };
 TENON_AVX2 inline Greatest greatest_of(const float* x, int n) {
-  const __m256 least = splat(-math::detail::infinity);
-  __m256 most = least;
+  const __m256 min = splat(-math::detail::infinity);
+  __m256 max = min;
   int i = 0;
-  for (; i + lanes <= n; i += lanes) most = _mm256_max_ps(most, _mm256_loadu_ps(x + i));
-  const Part tail{first(n - i)};
-  if (i < n) most = _mm256_max_ps(most, _mm256_blendv_ps(least, load(x + i, tail), _mm256_castsi256_ps(tail.live)));
-  __m128 four = _mm_max_ps(_mm256_castps256_ps128(most), _mm256_extractf128_ps(most, 1));
+  for (; i + lanes <= n; i += lanes) max = _mm256_max_ps(max, _mm256_loadu_ps(x + i));
+  const MaskedVector tail{first(n - i)};
+  if (i < n) max = _mm256_max_ps(max, _mm256_blendv_ps(min, load(x + i, tail), _mm256_castsi256_ps(tail.live)));
+  __m128 four = _mm_max_ps(_mm256_castps256_ps128(max), _mm256_extractf128_ps(max, 1));
   four = _mm_max_ps(four, _mm_movehl_ps(four, four));
   const float value = _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
   const __m256 same = _mm256_set1_ps(value);
@@ -113,14 +119,14 @@ TENON_AVX2 inline Greatest greatest_of(const float* x, int n) {
 
 struct ExpSum {
   const float* x;
-  float* e;  // null: not wanted
+  float* e;  // null: not stored
   __m256 greatest, total;
-  TENON_AVX2_INLINE void operator()(std::size_t i, Whole live) {
+  TENON_AVX2_INLINE void operator()(std::size_t i, FullVector live) {
     const __m256 v = exp(_mm256_sub_ps(load(x + i, live), greatest));
     if (e) store(e + i, live, v);
     total = _mm256_add_ps(total, v);
   }
-  TENON_AVX2_INLINE void operator()(std::size_t i, Part live) {
+  TENON_AVX2_INLINE void operator()(std::size_t i, MaskedVector live) {
     const __m256 v = _mm256_and_ps(exp(_mm256_sub_ps(load(x + i, live), greatest)), _mm256_castsi256_ps(live.live));
     if (e) store(e + i, live, v);
     total = _mm256_add_ps(total, v);
@@ -145,7 +151,7 @@ TENON_AVX2 inline LossSums cross_entropy_rows(const CrossEntropyRows<float>& r, 
     float* const dx = r.dlogits ? r.dlogits + b * classes : nullptr;
     const int label = r.labels[b];
     const Greatest top = greatest_of(x, r.classes);
-    const bool in_place = dx == x;  // the row is needed until its loss is known
+    const bool in_place = dx == x;  // x is read until the loss of the row is known
     ExpSum exps{x, in_place ? nullptr : dx, _mm256_set1_ps(top.value), _mm256_setzero_ps()};
     for_each_vector(0, classes, exps);
     const CrossEntropyRow<float> row = cross_entropy_row(r, x, label, top.value, sum(exps.total));
@@ -165,7 +171,7 @@ TENON_AVX2 inline LossSums cross_entropy_rows(const CrossEntropyRows<float>& r, 
 }  // namespace avx2
 #endif
 
-/// Throws Error unless every label is the number of a class.
+/// Throws Error unless every label is in [0, classes).
 inline void check_labels(Cpu&, const std::int32_t* labels, int batch, int classes) {
   for (int b = 0; b < batch; ++b)
     if (labels[b] < 0 || labels[b] >= classes)
@@ -173,11 +179,10 @@ inline void check_labels(Cpu&, const std::int32_t* labels, int batch, int classe
                   "expected labels from 0 to " + std::to_string(classes - 1) + ", got " + std::to_string(labels[b]));
 }
 
-/// The sums over the batch; where dlogits is not null, the gradient of the mean loss.
+/// Computes the sums over the batch and, unless dlogits is null, the gradient of the mean or of the sum.
 template <class T, int C>
 void cross_entropy(Cpu& dev, std::type_identity_t<In<T, Batch, C>> logits, const std::int32_t* labels,
-                   const std::type_identity_t<CrossEntropyOptions<T>>& options, Out<T, Batch, C> dlogits,
-                   LossSums* sums) {
+                   const CrossEntropyOptions& options, Reduction reduction, Out<T, Batch, C> dlogits, LossSums* sums) {
   CrossEntropyRows<T> r{logits.data,
                         labels,
                         options.class_weights,
@@ -191,10 +196,11 @@ void cross_entropy(Cpu& dev, std::type_identity_t<In<T, Batch, C>> logits, const
     for (int c = 0; c < C; ++c) r.all_weights += static_cast<double>(r.class_weights[c]);
     double divisor = 0;
     for (int b = 0; b < logits.batch; ++b) divisor += static_cast<double>(r.class_weights[labels[b]]);
-    r.grad_scale = 1 / divisor;
+    r.grad_scale = divisor == 0 ? 0 : 1 / divisor;
   }
+  if (reduction == Reduction::sum) r.grad_scale = 1;
   const Chunks chunks(static_cast<std::size_t>(logits.batch), 32);
-  LossSums partial[Chunks::most];
+  LossSums partial[Chunks::max];
   dev.parallel(chunks.count, [&](int chunk, int) {
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
@@ -207,3 +213,5 @@ void cross_entropy(Cpu& dev, std::type_identity_t<In<T, Batch, C>> logits, const
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,11 +1,11 @@
-// The one place where Eigen is included: the portable path, as fixed-size tiles that allocate nothing.
-// Eigen's symbols merge across units built with different flags, so nothing whose bits or speed depend on the
-// instruction set goes through it; that is the hand-written tile's work.
+// The only header that includes Eigen. The portable path uses it for fixed-size tiles, which allocate nothing.
+// The linker merges Eigen's symbols from units that were built with different flags. Code whose bits or speed depend on the
+// instruction set therefore does not use Eigen, but the hand-written tile (gemm_tile.hpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #ifndef EIGEN_NO_CUDA
-#define EIGEN_NO_CUDA  // inside a .cu Eigen would otherwise give up its vector instructions on the host, too
+#define EIGEN_NO_CUDA  // otherwise Eigen in a .cu file uses no vector instructions on the host either
 #endif
 
 #if defined(__GNUC__) && !defined(__clang__)

@@ -1,12 +1,13 @@
 // Matrix products: C (M, N) = f(start + A (M, K) B (K, N)).
 //   A   element (m, k) at a[m * a_row + k * a_k]; one of the two strides is 1
-//   B   16 columns side by side, a panel: (k, 16 p + j) at b[p * b_panel + k * b_k + j]. Packed, (N / 16, K, 16), the
-//       panels are K * 16 apart and their rows 16; a row-major matrix will do as it is: 16 and N.
-//   start   zero, a bias (rows 0 apart), or C itself, to be added to
-// Strategy  tiles of 6 x 16 (gemm_tile.hpp). A task owns a block of C, cut by M, N and K alone. Operands whose rows lie far
-//           apart are first gathered in the worker's scratch, 256 of K at a time. With AVX2 every element is one sum in
-//           the order of k, begun at `start`, so that its bits depend on none of this; Eigen's tiles have their own order.
-// Cost      2 M N K operations: 0.9 of the FMA peak where the operands fit the second cache (bench/kernels/gemm.cpp).
+//   B   panels of 16 columns: element (k, 16 p + j) at b[p * b_panel + k * b_k + j]. Packed as (N / 16, K, 16): b_panel is
+//       K * 16 and b_k is 16. A row-major matrix needs no packing: b_panel is 16 and b_k is N.
+//   start   zero, a bias (start_row 0), or C itself, to add to C
+// Strategy  tiles of 6 x 16 (gemm_tile.hpp). A task owns a block of C; the blocks depend on M, N and K only. Operands whose
+//           rows are far apart are first copied to the worker's scratch, 256 of K at a time. With AVX2 every element is a
+//           single sum in the order of k that begins at `start`, so its bits do not depend on blocks and copies. Eigen's
+//           tiles have their own order.
+// Cost      2 M N K operations, at 0.9 of the FMA peak if the operands fit the L2 cache (bench/kernels/gemm.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -18,6 +19,8 @@
 #include "tenon/cpu/eigen.hpp"
 #include "tenon/cpu/gemm_tile.hpp"
 #include "tenon/cpu/vec.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -34,45 +37,45 @@ struct Gemm {
   std::ptrdiff_t start_row = 0;
 };
 
-/// Values of a (K, N) matrix B in panels: (N / 16, K, 16), zero where there is no column.
+/// Values of a (K, N) matrix B in panels: (N / 16, K, 16), padded with columns of zeros.
 constexpr std::size_t gemm_packed(int n, int k) {
   return static_cast<std::size_t>(panels(n)) * static_cast<std::size_t>(k) * panel;
 }
 
-inline constexpr int gemm_rows_most = 128;  // of a task
+inline constexpr int gemm_rows_max = 128;  // rows of a task
 inline constexpr int gemm_gathered = 256,
-                     gemm_far = 256;  // most of K at a time where it is gathered; from which distance on
+                     gemm_far = 256;  // maximum of K per copy; minimum a_k for a copy of A
 
-/// Bytes of a worker's scratch where A is read by columns that lie `a_k` apart; without it nothing is gathered.
+/// Bytes of a worker's scratch if A is read by columns that are `a_k` apart. Without scratch nothing is copied.
 template <class T>
 constexpr std::size_t gemm_scratch(int a_k) {
   return std::is_same_v<T, float>
-             ? sizeof(T) * gemm_gathered * static_cast<std::size_t>(panel + (a_k < gemm_far ? 0 : gemm_rows_most))
+             ? sizeof(T) * gemm_gathered * static_cast<std::size_t>(panel + (a_k < gemm_far ? 0 : gemm_rows_max))
              : 0;
 }
 
-/// How C is cut into tasks: blocks of `rows` x `columns`, the latter in panels. Between 16 and 64 tasks, if they are to be
-/// had without making one shorter than some microseconds.
+/// Splits C into tasks: blocks of `rows` rows and `columns` panels. The aim is 16 to 64 tasks, each of at least a few
+/// microseconds.
 struct GemmTasks {
   int rows, columns, across, count;
 
   constexpr GemmTasks(int m, int n, int k)
-      : rows(m < 1                ? 1
-             : m < gemm_rows_most ? m
-                                  : gemm_rows_most),
+      : rows(m < 1               ? 1
+             : m < gemm_rows_max ? m
+                                 : gemm_rows_max),
         columns(1),
         across(0),
         count(0) {
     const auto cost = [&](int r) {
       return static_cast<long long>(r < 3 ? 3 : r) * (k < 1 ? 1 : k);
-    };  // in cycles of a panel
+    };  // cycles per panel
     const auto tasks = [&] {
       return static_cast<long long>((m + rows - 1) / rows) * ((panels(n) + columns - 1) / columns);
     };
     while (tasks() < 16 && rows >= 64 && cost(rows / 2) >= shortest) rows = (rows + 1) / 2;
     if (cost(rows) < shortest) columns = static_cast<int>((shortest + cost(rows) - 1) / cost(rows));
     while (tasks() > 64 && columns < panels(n)) columns *= 2;
-    if (rows < 3) columns = (columns + 3) / 4 * 4;  // a single row takes four panels side by side
+    if (rows < 3) columns = (columns + 3) / 4 * 4;  // a single row uses four panels at a time
     if (columns > panels(n)) columns = panels(n);
     across = (panels(n) + columns - 1) / (columns < 1 ? 1 : columns);
     count = across * ((m + rows - 1) / rows);
@@ -84,7 +87,7 @@ struct GemmTasks {
 
 namespace portable {
 
-// Eigen's product of at most 32 x 16 x 256, which allocates nothing and adds in the same order everywhere.
+// c += a b with Eigen, at most 32 x 16 x 256. It allocates nothing and adds in the same order everywhere.
 template <int Order, class T>
 void gemm_add(int m, int n, int k, const T* a, std::ptrdiff_t lda, const T* b, std::ptrdiff_t ldb, T* c,
               std::ptrdiff_t ldc) {
@@ -95,7 +98,7 @@ void gemm_add(int m, int n, int k, const T* a, std::ptrdiff_t lda, const T* b, s
   C.noalias() += A * B;
 }
 
-template <Act A, class T>
+template <Activation A, class T>
 void gemm_block(const Gemm<T>& g, int m0, int m1, int p0, int p1) {
   for (int p = p0; p < p1; ++p) {
     const int cols = g.n - p * panel < panel ? g.n - p * panel : panel;
@@ -116,7 +119,7 @@ void gemm_block(const Gemm<T>& g, int m0, int m1, int p0, int p1) {
       }
       if constexpr (A.kind != Activation::none)
         for (int r = 0; r < rows; ++r)
-          for (int j = 0; j < cols; ++j) c[r * g.c_row + j] = Activate<A>::of(c[r * g.c_row + j]);
+          for (int j = 0; j < cols; ++j) c[r * g.c_row + j] = ActivationFunction<A>::of(c[r * g.c_row + j]);
     }
   }
 }
@@ -126,9 +129,9 @@ void gemm_block(const Gemm<T>& g, int m0, int m1, int p0, int p1) {
 #if TENON_X86
 namespace avx2 {
 
-inline constexpr int gemm_depth = 2048;  // most of K at a time, where operands are read in place
+inline constexpr int gemm_depth = 2048;  // maximum of K at a time if operands are read in place
 
-/// Where a block's rows begin, and the strides.
+/// The start of a block's operands, and their strides.
 struct GemmOperands {
   const float* a;
   std::ptrdiff_t a_row, a_k;
@@ -136,8 +139,8 @@ struct GemmOperands {
   std::ptrdiff_t b_panel, b_k;
 };
 
-/// R rows from i and P panels from p, for k in [k0, k1), A and B being read from `a` and `b` on.
-template <int R, int P, Act A, class Low, class High>
+/// R rows from i on and P panels from p on, for k in [k0, k1). `from` points to the first elements of A and B.
+template <int R, int P, Activation A, class Low, class High>
 TENON_AVX2_INLINE void gemm_rows(const Gemm<float>& g, const GemmOperands& from, int i, int p, int k0, int k1, Low low,
                                  High high) {
   const float* a[R];
@@ -149,15 +152,15 @@ TENON_AVX2_INLINE void gemm_rows(const Gemm<float>& g, const GemmOperands& from,
     tile.start(c, g.c_row, low, high);
   else
     tile.start(g.start ? g.start + i * g.start_row + p * panel : nullptr, g.start_row, low, high);
-  tile.multiply(a, Stride{from.a_k}, k1 - k0, from.b, from.b_panel, from.b_k, low, high);
+  tile.multiply(a, GemmStrides{from.a_k}, k1 - k0, from.b, from.b_panel, from.b_k, low, high);
   if (k1 == g.k)
     tile.template finish<A>(c, g.c_row, low, high);
   else
-    tile.template finish<Act{}>(c, g.c_row, low, high);
+    tile.template finish<Activation{}>(c, g.c_row, low, high);
 }
 
 /// Rows [m0, m1) of panel p.
-template <Act A, class Low, class High>
+template <Activation A, class Low, class High>
 TENON_AVX2 void gemm_panel(const Gemm<float>& g, GemmOperands from, int m0, int m1, int p, int k0, int k1, Low low,
                            High high) {
   const EvenSplit tiles(m1 - m0);
@@ -176,7 +179,7 @@ TENON_AVX2 void gemm_panel(const Gemm<float>& g, GemmOperands from, int m0, int 
   }
 }
 
-/// n rows of a panel of B, as they lie, side by side.
+/// Copies n rows of a panel of B to contiguous memory.
 template <class Low, class High>
 TENON_AVX2_INLINE void gather_panel(const float* b, std::ptrdiff_t b_k, int n, float* to, Low low, High high) {
   for (int k = 0; k < n; ++k, b += b_k, to += panel) {
@@ -185,7 +188,7 @@ TENON_AVX2_INLINE void gather_panel(const float* b, std::ptrdiff_t b_k, int n, f
   }
 }
 
-/// n columns of A, m rows each, that lie a_k apart, with `row` values from one to the next.
+/// Copies n columns of A of m rows, which are a_k apart, to columns that are `row` apart.
 TENON_AVX2 inline void gather_columns(const float* a, std::ptrdiff_t a_k, int m, int n, float* to, int row) {
   for (int k = 0; k < n; ++k, a += a_k, to += row) {
     int i = 0;
@@ -194,8 +197,8 @@ TENON_AVX2 inline void gather_columns(const float* a, std::ptrdiff_t a_k, int m,
   }
 }
 
-/// Rows [m0, m1) of panels [p0, p1). With scratch, operands that lie far apart are gathered first.
-template <Act A>
+/// Rows [m0, m1) of panels [p0, p1). With scratch, operands that are far apart are first copied to it.
+template <Activation A>
 TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1, float* scratch) {
   const bool gather_b = scratch && g.b_k != panel && m1 - m0 >= 32;
   const bool gather_a = scratch && g.a_row == 1 && g.a_k >= gemm_far && p1 - p0 >= 4;
@@ -206,32 +209,32 @@ TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1,
     GemmOperands from{g.a + m0 * g.a_row + k0 * g.a_k, g.a_row, g.a_k, nullptr, g.b_panel, g.b_k};
     if (gather_a) {
       float* const gathered_a = scratch + gemm_gathered * panel;
-      gather_columns(from.a, g.a_k, m1 - m0, k1 - k0, gathered_a, gemm_rows_most);
+      gather_columns(from.a, g.a_k, m1 - m0, k1 - k0, gathered_a, gemm_rows_max);
       from.a = gathered_a;
-      from.a_k = gemm_rows_most;
+      from.a_k = gemm_rows_max;
     }
     int p = p0;
     const float* const b = g.b + k0 * g.b_k;
-    // One row or two have too few sums to hide an addition's latency: more panels side by side.
+    // One or two rows have too few sums to hide the latency of an addition, so several panels are computed at once.
     for (from.b = b + p * g.b_panel; m1 - m0 == 1 && p + 4 <= p1 && (p + 4) * panel <= g.n;
          from.b = b + (p += 4) * g.b_panel)
-      gemm_rows<1, 4, A>(g, from, m0, p, k0, k1, Whole{}, Whole{});
+      gemm_rows<1, 4, A>(g, from, m0, p, k0, k1, FullVector{}, FullVector{});
     for (; m1 - m0 == 2 && p + 2 <= p1 && (p + 2) * panel <= g.n; from.b = b + (p += 2) * g.b_panel)
-      gemm_rows<2, 2, A>(g, from, m0, p, k0, k1, Whole{}, Whole{});
+      gemm_rows<2, 2, A>(g, from, m0, p, k0, k1, FullVector{}, FullVector{});
     for (; p < p1; ++p) {
       const int columns = g.n - p * panel;
-      const Part low{first(columns)}, high{first(columns - lanes)};
+      const MaskedVector low{first(columns)}, high{first(columns - lanes)};
       from.b = b + p * g.b_panel;
       if (gather_b) {
         if (columns >= panel)
-          gather_panel(from.b, g.b_k, k1 - k0, gathered_b, Whole{}, Whole{});
+          gather_panel(from.b, g.b_k, k1 - k0, gathered_b, FullVector{}, FullVector{});
         else
           gather_panel(from.b, g.b_k, k1 - k0, gathered_b, low, high);
         from.b = gathered_b;
         from.b_k = panel;
       }
       if (columns >= panel)
-        gemm_panel<A>(g, from, m0, m1, p, k0, k1, Whole{}, Whole{});
+        gemm_panel<A>(g, from, m0, m1, p, k0, k1, FullVector{}, FullVector{});
       else
         gemm_panel<A>(g, from, m0, m1, p, k0, k1, low, high);
     }
@@ -241,8 +244,8 @@ TENON_AVX2 void gemm_block(const Gemm<float>& g, int m0, int m1, int p0, int p1,
 }  // namespace avx2
 #endif
 
-/// Rows [m0, m1) of panels [p0, p1) of the product, on this thread.
-template <Act A, class T>
+/// Rows [m0, m1) of panels [p0, p1) of the product, on the calling thread.
+template <Activation A, class T>
 void gemm_range([[maybe_unused]] const Cpu& dev, const Gemm<T>& g, int m0, int m1, int p0, int p1,
                 [[maybe_unused]] T* scratch = nullptr) {
 #if TENON_X86
@@ -253,7 +256,7 @@ void gemm_range([[maybe_unused]] const Cpu& dev, const Gemm<T>& g, int m0, int m
 }
 
 /// One task of the product.
-template <Act A, class T>
+template <Activation A, class T>
 void gemm_task(Cpu& dev, const Gemm<T>& g, const GemmTasks& tasks, int task, int worker) {
   const int m0 = task / tasks.across * tasks.rows, p0 = task % tasks.across * tasks.columns;
   const int m1 = g.m - m0 < tasks.rows ? g.m : m0 + tasks.rows;
@@ -261,10 +264,12 @@ void gemm_task(Cpu& dev, const Gemm<T>& g, const GemmTasks& tasks, int task, int
   gemm_range<A>(dev, g, m0, m1, p0, p1, static_cast<T*>(dev.scratch(worker)));
 }
 
-template <Act A, class T>
+template <Activation A, class T>
 void gemm(Cpu& dev, const Gemm<T>& g) {
   const GemmTasks tasks(g.m, g.n, g.k);
   dev.parallel(tasks.count, [&](int task, int worker) { gemm_task<A>(dev, g, tasks, task, worker); });
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

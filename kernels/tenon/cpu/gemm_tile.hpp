@@ -1,9 +1,9 @@
-// One register tile of a product: acc (R, 16 P) = start + A (R, K) B (K, 16 P), the whole of K in source order.
-//   A   R row pointers and one index a step, which the rows share: a[r][index(k)]
-//   B   P panels of 16 columns, `b_panel` apart; from one k to the next it is `b_k` elements
-// Strategy  the accumulators never leave registers; A is broadcast, so any layout of it will do.
+// One register tile of a product: acc (R, 16 P) = start + A (R, K) B (K, 16 P), summed over all k in order.
+//   A   R row pointers and one index per k, which the rows share: a[r][index(k)]
+//   B   P panels of 16 columns, `b_panel` apart; consecutive k are `b_k` elements apart
+// Strategy  the accumulators stay in registers. A is broadcast, so it may have any layout.
 // Fits      R P <= 6: 12 of 16 ymm hold sums, 2 hold B (it is loaded panel by panel), 1 holds A.
-// Bound     FMA throughput: latency 4 on two ports wants 8 independent chains, and 6 x 16 offers 12.
+// Bound     FMA throughput: latency 4 on two ports needs 8 independent chains, and 6 x 16 has 12.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -12,31 +12,33 @@
 #include "tenon/cpu/activation.hpp"
 #include "tenon/cpu/vec.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-inline constexpr int panel = 16;     // columns of B side by side
-inline constexpr int tile_rows = 6;  // rows of a whole tile
+inline constexpr int panel = 16;     // columns of a panel of B
+inline constexpr int tile_rows = 6;  // rows of a full tile
 
 constexpr int panels(int columns) { return (columns + panel - 1) / panel; }
 
-/// n items in as few parts of at most `most` as possible, whose sizes differ by one at the most: 128 rows make 18 tiles
-/// of 6 and 4 of 5, rather than 21 of 6 and a slow one of 2.
+/// Splits n items into as few parts of at most `max` items as possible. Sizes differ by at most one: 128 rows make 18 tiles
+/// of 6 and 4 of 5, instead of 21 of 6 and a slow one of 2.
 struct EvenSplit {
   int n, parts;
-  constexpr explicit EvenSplit(int items, int most = tile_rows) : n(items), parts((items + most - 1) / most) {}
+  constexpr explicit EvenSplit(int items, int max = tile_rows) : n(items), parts((items + max - 1) / max) {}
   constexpr int begin(int part) const { return static_cast<int>(static_cast<long long>(n) * part / parts); }
 };
 
 #if TENON_X86
 namespace avx2 {
 
-/// Where step k finds its column of A: index(k) = k * step.
-struct Stride {
+/// The offset of column k of A: index(k) = k * step.
+struct GemmStrides {
   std::ptrdiff_t step;
   TENON_AVX2_INLINE std::ptrdiff_t operator()(int k) const { return k * step; }
 };
 
-/// index(k) = offset[k]: the values under a convolution's kernel, for one.
+/// index(k) = offset[k], for example the values under a convolution's kernel.
 struct Table {
   const int* offset;
   TENON_AVX2_INLINE std::ptrdiff_t operator()(int k) const { return offset[k]; }
@@ -88,14 +90,14 @@ struct Tile {
   }
 
   /// to (R, 16 P) = f(acc)
-  template <Act A, class Low, class High>
+  template <Activation A, class Low, class High>
   TENON_AVX2_INLINE void finish(float* to, std::ptrdiff_t row, Low low, High high) const {
     TENON_UNROLL
     for (int r = 0; r < R; ++r) {
       TENON_UNROLL
       for (int p = 0; p < P; ++p) {
-        store(to + r * row + p * panel, low, Activate<A>::of(acc[r][2 * p]));
-        store(to + r * row + p * panel + lanes, high, Activate<A>::of(acc[r][2 * p + 1]));
+        store(to + r * row + p * panel, low, ActivationFunction<A>::of(acc[r][2 * p]));
+        store(to + r * row + p * panel + lanes, high, ActivationFunction<A>::of(acc[r][2 * p + 1]));
       }
     }
   }
@@ -105,3 +107,5 @@ struct Tile {
 #endif
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,7 +1,7 @@
 // GlobalAvgPool: the mean of each channel over all pixels.
 //   x (B, H, W, C)   ->   y (B, C)      backward   dx (B, H, W, C) = dy / (H W)
-// Strategy  an image a task, 8 channels side by side, pixels in order.
-// Cost      4 bytes a value, bound by memory.
+// Strategy  one task per image, 8 channels per vector, pixels in order.
+// Cost      4 bytes per value, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -10,6 +10,8 @@
 
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/vec.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -25,9 +27,9 @@ void channel_means(const T* x, int pixels, int channels, T* y) {
 }
 
 template <class T>
-void spread_means(const T* dy, int pixels, int channels, T* dx, bool add) {
+void spread_means(const T* dy, int pixels, int channels, T* dx, bool accumulate) {
   for (int p = 0; p < pixels; ++p)
-    for (int c = 0; c < channels; ++c, ++dx) *dx = (add ? *dx : T(0)) + dy[c] / static_cast<T>(pixels);
+    for (int c = 0; c < channels; ++c, ++dx) *dx = (accumulate ? *dx : T(0)) + dy[c] / static_cast<T>(pixels);
 }
 
 }  // namespace portable
@@ -60,16 +62,16 @@ struct SpreadMeans {
   const float* dy;
   std::size_t pixels, channels;
   float* dx;
-  bool add;
+  bool accumulate;
   TENON_AVX2_INLINE void operator()(std::size_t c, auto live) {
     const __m256 g = _mm256_div_ps(load(dy + c, live), _mm256_set1_ps(static_cast<float>(pixels)));
     for (std::size_t i = c; i < pixels * channels; i += channels)
-      store(dx + i, live, add ? _mm256_add_ps(load(dx + i, live), g) : g);
+      store(dx + i, live, accumulate ? _mm256_add_ps(load(dx + i, live), g) : g);
   }
 };
 
-TENON_AVX2 inline void spread_means(const float* dy, int pixels, int channels, float* dx, bool add) {
-  SpreadMeans step{dy, static_cast<std::size_t>(pixels), static_cast<std::size_t>(channels), dx, add};
+TENON_AVX2 inline void spread_means(const float* dy, int pixels, int channels, float* dx, bool accumulate) {
+  SpreadMeans step{dy, static_cast<std::size_t>(pixels), static_cast<std::size_t>(channels), dx, accumulate};
   for_each_vector(0, step.channels, step);
 }
 
@@ -93,10 +95,12 @@ void global_avg_pool_backward(Cpu& dev, std::type_identity_t<In<T, Batch, C>> dy
   dev.parallel(dx.batch, [&](int n, int) {
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
-      if (takes_avx2<T>(dev)) return avx2::spread_means(dy.row(n), H * W, C, dx.row(n), dx.add);
+      if (takes_avx2<T>(dev)) return avx2::spread_means(dy.row(n), H * W, C, dx.row(n), dx.accumulate);
 #endif
-    portable::spread_means(dy.row(n), H * W, C, dx.row(n), dx.add);
+    portable::spread_means(dy.row(n), H * W, C, dx.row(n), dx.accumulate);
   });
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

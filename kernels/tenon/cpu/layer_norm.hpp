@@ -1,30 +1,33 @@
-// Layer normalisation over the last dimension, as torch.nn.LayerNorm(N).
-//   x (B, R, N), gamma, beta (N) -> y (B, R, N), keeps mean and rstd (B, R); gamma and beta may be null (1 and 0)
-// Strategy  a row is normalised by one task. Its mean, a sum in T, is off by a few units of its last digit; the pass that
-//           sums the squares of x - mean sums these deviations, too, and what they are off by (`drift`) is taken from them:
-//           a mean of a thousand deviations costs no digits, and a row of equal values is exactly beta.
-//           dgamma and dbeta are summed over at most 16 chunks of rows.
-// Cost      8 bytes an element forward, 20 backward: bound by memory where rows are long.
+// Layer normalization over the last dimension, as torch.nn.LayerNorm(N).
+//   x (B, R, N), gamma, beta (N) -> y (B, R, N), stores mean and rstd (B, R); gamma and beta may be null (1 and 0)
+// Strategy  one task normalizes a row. The mean, a sum in T, has an error of a few units in the last place. The pass that
+//           sums the squares of x - mean also sums x - mean. The mean of these differences (`drift`) is the error, which is
+//           subtracted: a mean of a thousand standard deviations loses no digits, and a row of equal values gives exactly
+//           beta. dgamma and dbeta are summed over at most 16 chunks of rows.
+// Cost      8 bytes per element forward, 20 backward: bound by memory if rows are long.
 // SPDX-License-Identifier: MIT
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <type_traits>
 
+#include "tenon/common/layer_norm.hpp"
+#include "tenon/core/math.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/vec.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
 inline constexpr int layer_norm_chunks = 16;
 
-/// Elements of T in the backward's `work`: two sums a chunk and column.
+/// Elements of T in the backward's `work`: two sums per chunk and column.
 constexpr std::size_t layer_norm_workspace(int n) {
   return static_cast<std::size_t>(2 * layer_norm_chunks) * static_cast<std::size_t>(n);
 }
 
-/// Rows of a chunk, by the number of rows alone.
+/// Rows of a chunk. They depend on the number of rows only.
 constexpr std::size_t layer_norm_grain(std::size_t rows) {
   const std::size_t share = (rows + layer_norm_chunks - 1) / layer_norm_chunks;
   return share < 8 ? 8 : share;
@@ -32,7 +35,7 @@ constexpr std::size_t layer_norm_grain(std::size_t rows) {
 
 namespace portable {
 
-/// Of so many rows; mean and rstd may be null.
+/// Normalizes `rows` rows. mean and rstd may be null.
 template <class T>
 void layer_norm(const T* x, std::size_t rows, int n, const T* gamma, const T* beta, T epsilon, T* y, T* mean, T* rstd) {
   for (std::size_t r = 0; r < rows; ++r, x += n, y += n) {
@@ -44,7 +47,7 @@ void layer_norm(const T* x, std::size_t rows, int n, const T* gamma, const T* be
       q += (x[i] - mu) * (x[i] - mu);
     }
     const T drift = s / static_cast<T>(n), variance = q / static_cast<T>(n) - drift * drift;
-    const T scale = T(1) / std::sqrt((variance < 0 ? T(0) : variance) + epsilon);
+    const T scale = T(1) / math::sqrt((variance < 0 ? T(0) : variance) + epsilon);
     for (int i = 0; i < n; ++i) {
       const T hat = (x[i] - mu - drift) * scale;
       y[i] = hat * (gamma ? gamma[i] : T(1)) + (beta ? beta[i] : T(0));
@@ -54,10 +57,10 @@ void layer_norm(const T* x, std::size_t rows, int n, const T* gamma, const T* be
   }
 }
 
-/// dx of one row, and its share of dgamma and dbeta (null: not wanted).
+/// dx of one row. Adds the contribution of the row to dgamma and dbeta. Each may be null.
 template <class T>
-void layer_norm_row_backward(const T* x, const T* dy, int n, const T* gamma, T mean, T rstd, T* dx, bool add, T* dgamma,
-                             T* dbeta) {
+void layer_norm_row_backward(const T* x, const T* dy, int n, const T* gamma, T mean, T rstd, T* dx, bool accumulate,
+                             T* dgamma, T* dbeta) {
   T s = 0, q = 0;  // sums of dhat and dhat * hat
   for (int i = 0; i < n; ++i) {
     const T hat = (x[i] - mean) * rstd, dhat = dy[i] * (gamma ? gamma[i] : T(1));
@@ -72,7 +75,7 @@ void layer_norm_row_backward(const T* x, const T* dy, int n, const T* gamma, T m
   for (int i = 0; i < n; ++i) {
     const T hat = (x[i] - mean) * rstd, dhat = dy[i] * (gamma ? gamma[i] : T(1));
     const T d = rstd * (dhat - s - hat * q);
-    dx[i] = add ? dx[i] + d : d;
+    dx[i] = accumulate ? dx[i] + d : d;
   }
 }
 
@@ -81,8 +84,8 @@ void layer_norm_row_backward(const T* x, const T* dy, int n, const T* gamma, T m
 #if TENON_X86
 namespace avx2 {
 
-// Rows are taken four at a time: their sums are as many chains of additions, and their roots and divisions one each.
-// The last rows of a chunk go one by one, in the same order of operations.
+// Rows are processed four at a time: their sums are four chains of additions, and one instruction computes their roots, one
+// their divisions. The last rows of a chunk are processed one by one, in the same order of operations.
 
 /// Lane k: sum(v[k]).
 TENON_AVX2_INLINE __m128 sums(const __m256 (&v)[4]) {
@@ -93,7 +96,7 @@ TENON_AVX2_INLINE __m128 sums(const __m256 (&v)[4]) {
   return _mm_add_ps(_mm_add_ps(s[0], s[2]), _mm_add_ps(s[1], s[3]));
 }
 
-/// A value a row, in every lane of its vector.
+/// One value per row, in every lane of the row's vector.
 struct PerRow {
   __m256 of[4];
   TENON_AVX2_INLINE explicit PerRow(__m128 v) {
@@ -160,7 +163,7 @@ TENON_AVX2_INLINE void layer_norm_rows(const float* x, int n, const float* gamma
   for_each_vector(0, width, d);
   const __m128 drift = _mm_div_ps(sums(d.total), count);
   const __m128 variance = _mm_sub_ps(_mm_div_ps(sums(d.squares), count), _mm_mul_ps(drift, drift));
-  const __m128 safe = _mm_add_ps(_mm_max_ps(_mm_setzero_ps(), variance), _mm_set1_ps(epsilon));  // a NaN stays
+  const __m128 safe = _mm_add_ps(_mm_max_ps(_mm_setzero_ps(), variance), _mm_set1_ps(epsilon));  // keeps NaN
   const __m128 r = _mm_div_ps(_mm_set1_ps(1), _mm_sqrt_ps(safe));
   RowNormalise<Rows> out{x, gamma, beta, width, d.mu, PerRow(drift), PerRow(r), y};
   for_each_vector(0, width, out);
@@ -173,7 +176,7 @@ TENON_AVX2_INLINE void layer_norm_rows(const float* x, int n, const float* gamma
   }
 }
 
-/// Of so many rows; mean and rstd may be null.
+/// Normalizes `rows` rows. mean and rstd may be null.
 TENON_AVX2 inline void layer_norm(const float* x, std::size_t rows, int n, const float* gamma, const float* beta,
                                   float epsilon, float* y, float* mean, float* rstd) {
   const std::size_t width = static_cast<std::size_t>(n);
@@ -202,17 +205,17 @@ struct RowInputGradient {
   const float *x, *dy, *gamma;
   __m256 mean, rstd, s, q;
   float* dx;
-  bool add;
+  bool accumulate;
   TENON_AVX2_INLINE void operator()(std::size_t i, auto live) {
     const __m256 d = load(dy + i, live), dhat = gamma ? _mm256_mul_ps(d, load(gamma + i, live)) : d;
     const __m256 hat = _mm256_mul_ps(_mm256_sub_ps(load(x + i, live), mean), rstd);
     const __m256 g = _mm256_mul_ps(rstd, _mm256_fnmadd_ps(hat, q, _mm256_sub_ps(dhat, s)));
-    store(dx + i, live, add ? _mm256_add_ps(load(dx + i, live), g) : g);
+    store(dx + i, live, accumulate ? _mm256_add_ps(load(dx + i, live), g) : g);
   }
 };
 
 TENON_AVX2 inline void layer_norm_row_backward(const float* x, const float* dy, int n, const float* gamma, float mean,
-                                               float rstd, float* dx, bool add, float* dgamma, float* dbeta) {
+                                               float rstd, float* dx, bool accumulate, float* dgamma, float* dbeta) {
   const std::size_t width = static_cast<std::size_t>(n);
   const __m256 zero = _mm256_setzero_ps(), mu = _mm256_set1_ps(mean), r = _mm256_set1_ps(rstd);
   RowGradientSums sums{x, dy, gamma, mu, r, zero, zero, dgamma, dbeta};
@@ -220,7 +223,7 @@ TENON_AVX2 inline void layer_norm_row_backward(const float* x, const float* dy, 
   if (!dx) return;
   const __m256 s = _mm256_set1_ps(sum(sums.s) / static_cast<float>(n)),
                q = _mm256_set1_ps(sum(sums.q) / static_cast<float>(n));
-  RowInputGradient out{x, dy, gamma, mu, r, s, q, dx, add};
+  RowInputGradient out{x, dy, gamma, mu, r, s, q, dx, accumulate};
   for_each_vector(0, width, out);
 }
 
@@ -263,11 +266,13 @@ void layer_norm_backward(Cpu& dev, std::type_identity_t<In<T, Batch, R, N>> x, s
 #if TENON_X86
       if constexpr (std::is_same_v<T, float>)
         if (takes_avx2<T>(dev)) {
-          avx2::layer_norm_row_backward(row, drow, N, gamma.data, mean[r], rstd[r], out, dx.add, sum_gamma, sum_beta);
+          avx2::layer_norm_row_backward(row, drow, N, gamma.data, mean[r], rstd[r], out, dx.accumulate, sum_gamma,
+                                        sum_beta);
           continue;
         }
 #endif
-      portable::layer_norm_row_backward(row, drow, N, gamma.data, mean[r], rstd[r], out, dx.add, sum_gamma, sum_beta);
+      portable::layer_norm_row_backward(row, drow, N, gamma.data, mean[r], rstd[r], out, dx.accumulate, sum_gamma,
+                                        sum_beta);
     }
   });
   for (int i = 0; i < N; ++i) {
@@ -276,9 +281,15 @@ void layer_norm_backward(Cpu& dev, std::type_identity_t<In<T, Batch, R, N>> x, s
       sg += work[done / grain * 2 * N + i];
       sb += work[done / grain * 2 * N + N + i];
     }
-    if (dgamma) dgamma[i] = (dgamma.add ? dgamma[i] : T(0)) + sg;
-    if (dbeta) dbeta[i] = (dbeta.add ? dbeta[i] : T(0)) + sb;
+    if (dgamma) dgamma[i] = (dgamma.accumulate ? dgamma[i] : T(0)) + sg;
+    if (dbeta) dbeta[i] = (dbeta.accumulate ? dbeta[i] : T(0)) + sb;
   }
 }
 
+constexpr WorkspaceSizes layer_norm_workspace_sizes(DeviceTag<Cpu>, int features) {
+  return {.workspace = static_cast<long long>(layer_norm_workspace(features))};
+}
+
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,11 +1,13 @@
-// exp, log, tanh, erf and sigmoid of 8 floats: the vector twins of core/math.hpp.
-//   log within 1 ulp, exp 1.1, the others 2.5, over all floats, denormals included   (tests/kernels/math.cpp)
-// Explicit FMA, no table, no branch: both sides of a choice are computed and blended.
+// exp, log, tanh, erf and sigmoid of 8 floats: the vector versions of core/math.hpp.
+//   Errors over all floats, including denormals: log 1 ulp, exp 1.1, the others 2.5 at most   (tests/kernels/math.cpp)
+// Explicit FMA, no table, no branch: both sides of a condition are computed and blended.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/core/math.hpp"
 #include "tenon/cpu/vec.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 #if TENON_X86
 namespace tenon::kernels::avx2 {
@@ -28,7 +30,7 @@ struct Reduced {
 TENON_AVX2_INLINE Reduced by_ln2(__m256 x) {
   const __m256 k =
       _mm256_round_ps(_mm256_mul_ps(x, splat(0x1.715476p+0)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-  const __m256 r = _mm256_fnmadd_ps(k, splat(0x1.62e400p-1), x);  // 15 bits, so exact
+  const __m256 r = _mm256_fnmadd_ps(k, splat(0x1.62e400p-1), x);  // the constant has 15 bits, so exact
   return {k, _mm256_fnmadd_ps(k, splat(0x1.7f7d1cp-20), r)};
 }
 
@@ -38,7 +40,7 @@ TENON_AVX2_INLINE __m256 power_of_two(__m256 k) {
   return _mm256_castsi256_ps(e);
 }
 
-/// exp(r) - 1 for |r| <= ln(2) / 2, by Taylor's series to r^7: 2^-28 of r.
+/// exp(r) - 1 for |r| <= ln(2) / 2, by the Taylor series up to r^7. The error is below 2^-27.
 TENON_AVX2_INLINE __m256 expm1_reduced(__m256 r) {
   __m256 p = splat(1.0 / 5040);
   p = horner(p, r, 1.0 / 720);
@@ -49,18 +51,18 @@ TENON_AVX2_INLINE __m256 expm1_reduced(__m256 r) {
   return _mm256_fmadd_ps(_mm256_mul_ps(r, r), p, r);
 }
 
-/// exp(x) for |x| <= 87, where neither result nor scale leaves the normal numbers.
+/// exp(x) for |x| <= 87, where the result and the scale are normal numbers.
 TENON_AVX2_INLINE __m256 exp_normal(__m256 x) {
   const Reduced v = by_ln2(x);
   return _mm256_mul_ps(_mm256_add_ps(expm1_reduced(v.r), splat(1)), power_of_two(v.k));
 }
 
 TENON_AVX2_INLINE __m256 exp(__m256 x) {
-  // Outside lie 0 and infinity; min and max return their second operand for NaN, which so stays.
+  // Outside this range the result is 0 or infinity. min and max return their second operand for NaN, so NaN is kept.
   const __m256 in = _mm256_max_ps(splat(-104), _mm256_min_ps(splat(89), x));
   const Reduced v = by_ln2(in);
   const __m256 y = _mm256_add_ps(expm1_reduced(v.r), splat(1));
-  // 2^k in two halves, as k may be -150 or 128.
+  // 2^k is applied as two factors, because k may be -150 or 128.
   const __m256 half = _mm256_round_ps(_mm256_mul_ps(v.k, splat(0.5)), _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
   return _mm256_mul_ps(_mm256_mul_ps(y, power_of_two(half)), power_of_two(_mm256_sub_ps(v.k, half)));
 }
@@ -100,7 +102,7 @@ TENON_AVX2_INLINE __m256 sigmoid(__m256 x) {
 
 TENON_AVX2_INLINE __m256 tanh(__m256 x) {
   // With t = exp(-2 |x|) - 1 in (-1, 0]: -t / (t + 2). expm1 = (2^k - 1) + 2^k (exp(r) - 1).
-  const __m256 a = _mm256_min_ps(splat(10), magnitude(x));  // 1 from 9.01 on; NaN stays
+  const __m256 a = _mm256_min_ps(splat(10), magnitude(x));  // the result is 1 from 9.01 on; NaN is kept
   const Reduced v = by_ln2(_mm256_mul_ps(a, splat(-2)));
   const __m256 two_k = power_of_two(v.k);
   const __m256 t = _mm256_fmadd_ps(two_k, expm1_reduced(v.r), _mm256_sub_ps(two_k, splat(1)));
@@ -123,3 +125,5 @@ TENON_AVX2_INLINE __m256 erf(__m256 x) {
 
 }  // namespace tenon::kernels::avx2
 #endif
+
+TENON_IEEE_MATH_END

@@ -1,10 +1,10 @@
-// MaxPool2d: the largest value of each window, and where in the window it was.
+// MaxPool2d: the largest value of each window, and its position in the window.
 //   x (B, H, W, C)   ->   y (B, H', W', C), argmax (B, H', W', C): row * kw + column; may be null
-//   backward         dx (B, H, W, C) = dy where the maximum was, summed over the windows that share it
-// The first of equal values wins and NaN beats every number, as in PyTorch. Padding is never the maximum; that of a window
-// of padding alone is minus infinity, and is nowhere.
-// Strategy  an image a task, 8 channels of a window side by side. A convolution pools its bands with the same code.
-// Cost      4 bytes a value read and 5 a value written, bound by memory.
+//   backward         dx (B, H, W, C) = dy at the position of the maximum, summed over the windows that share it
+// As in PyTorch, the first of equal values is the maximum, and NaN counts as larger than every number. Padding is never the
+// maximum. A window of padding alone has the maximum minus infinity and the position no_argmax.
+// Strategy  one task per image, 8 channels of a window per vector. A convolution pools its bands with the same code.
+// Cost      4 bytes per value read and 5 per value written, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -19,17 +19,20 @@
 #include "tenon/cpu/vec.hpp"
 #include "tenon/cpu/window.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-inline constexpr std::uint8_t nowhere = 255;  // the place of a maximum over nothing; windows have at most 255 positions
+inline constexpr std::uint8_t no_argmax =
+    255;  // the argmax of a window of padding alone; windows have at most 255 positions
 
 namespace portable {
 
-/// The maximum over nothing, for every channel.
+/// The result of a window of padding alone, for every channel.
 template <class T>
 void max_pool_nothing(int channels, T* y, std::uint8_t* argmax) {
   std::fill_n(y, channels, -std::numeric_limits<T>::infinity());
-  if (argmax) std::fill_n(argmax, channels, nowhere);
+  if (argmax) std::fill_n(argmax, channels, no_argmax);
 }
 
 template <class T>
@@ -41,15 +44,15 @@ void max_pool(const PoolDims& d, const T* x, T* y, std::uint8_t* argmax) {
       if (w.empty()) max_pool_nothing(d.c, y, argmax);
       for (int c = 0; c < d.c && !w.empty(); ++c) {
         int place = w.i0 * d.window.kw + w.j0;
-        T most = x[w.at(w.i0, w.j0) + c];
+        T max = x[w.at(w.i0, w.j0) + c];
         for (int i = w.i0; i < w.i1; ++i)
           for (int j = w.j0; j < w.j1; ++j) {
             const T v = x[w.at(i, j) + c];
-            if (!(v > most || v != v)) continue;
-            most = v;
+            if (!(v > max || v != v)) continue;
+            max = v;
             place = i * d.window.kw + j;
           }
-        y[c] = most;
+        y[c] = max;
         if (argmax) argmax[c] = static_cast<std::uint8_t>(place);
       }
       if (argmax) argmax += d.c;
@@ -63,7 +66,7 @@ void max_pool_gradient(const PoolDims& d, const std::uint8_t* argmax, const T* d
     for (int ox = 0; ox < ow; ++ox, argmax += d.c, dy += d.c) {
       const WindowAt w(d, oy, ox);
       for (int c = 0; c < d.c; ++c)
-        if (argmax[c] != nowhere) dx[w.at(argmax[c] / d.window.kw, argmax[c] % d.window.kw) + c] += dy[c];
+        if (argmax[c] != no_argmax) dx[w.at(argmax[c] / d.window.kw, argmax[c] % d.window.kw) + c] += dy[c];
     }
 }
 
@@ -72,11 +75,11 @@ void max_pool_gradient(const PoolDims& d, const std::uint8_t* argmax, const T* d
 #if TENON_X86
 namespace avx2 {
 
-/// Eight numbers below 256 and eight bytes.
-TENON_AVX2_INLINE __m256i load_bytes(const std::uint8_t* p, Whole) {
+/// Conversions between eight ints below 256 and eight bytes.
+TENON_AVX2_INLINE __m256i load_bytes(const std::uint8_t* p, FullVector) {
   return _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
 }
-TENON_AVX2_INLINE __m256i load_bytes(const std::uint8_t* p, Part m) {
+TENON_AVX2_INLINE __m256i load_bytes(const std::uint8_t* p, MaskedVector m) {
   std::uint64_t eight = 0;
   std::memcpy(&eight, p, static_cast<std::size_t>(__builtin_popcount(_mm256_movemask_ps(_mm256_castsi256_ps(m.live)))));
   return _mm256_cvtepu8_epi32(_mm_cvtsi64_si128(static_cast<long long>(eight)));
@@ -85,21 +88,21 @@ TENON_AVX2_INLINE __m128i to_bytes(__m256i v) {
   const __m128i words = _mm_packus_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
   return _mm_packus_epi16(words, words);
 }
-TENON_AVX2_INLINE void store_bytes(std::uint8_t* p, Whole, __m256i v) {
+TENON_AVX2_INLINE void store_bytes(std::uint8_t* p, FullVector, __m256i v) {
   _mm_storel_epi64(reinterpret_cast<__m128i*>(p), to_bytes(v));
 }
-TENON_AVX2_INLINE void store_bytes(std::uint8_t* p, Part m, __m256i v) {
+TENON_AVX2_INLINE void store_bytes(std::uint8_t* p, MaskedVector m, __m256i v) {
   const long long eight = _mm_cvtsi128_si64(to_bytes(v));
   std::memcpy(p, &eight, static_cast<std::size_t>(__builtin_popcount(_mm256_movemask_ps(_mm256_castsi256_ps(m.live)))));
 }
 
-/// A maximum in the making, and where it was: later values win only if larger or NaN.
+/// A running maximum and its position. A later value replaces it only if it is larger or NaN.
 struct Maximum {
-  __m256 most;
+  __m256 max;
   __m256i place;
   TENON_AVX2_INLINE void offer(__m256 v, int at) {
-    const __m256 wins = _mm256_or_ps(_mm256_cmp_ps(v, most, _CMP_GT_OQ), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
-    most = _mm256_blendv_ps(most, v, wins);
+    const __m256 wins = _mm256_or_ps(_mm256_cmp_ps(v, max, _CMP_GT_OQ), _mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    max = _mm256_blendv_ps(max, v, wins);
     place = _mm256_blendv_epi8(place, _mm256_set1_epi32(at), _mm256_castps_si256(wins));
   }
 };
@@ -114,7 +117,7 @@ struct MaxPoolWindow {
     Maximum m{load(x + w.at(w.i0, w.j0) + c, live), _mm256_set1_epi32(w.i0 * kw + w.j0)};
     for (int i = w.i0; i < w.i1; ++i)
       for (int j = w.j0; j < w.j1; ++j) m.offer(load(x + w.at(i, j) + c, live), i * kw + j);
-    store(y + c, live, m.most);
+    store(y + c, live, m.max);
     if (argmax) store_bytes(argmax + c, live, m.place);
   }
 };
@@ -176,7 +179,7 @@ void max_pool([[maybe_unused]] const Cpu& dev, const PoolDims& d, const T* x, T*
   portable::max_pool(d, x, y, argmax);
 }
 
-/// dx (h, w, c) += dy where the maximum was: one image, or a band of one.
+/// dx (h, w, c) += dy at the positions of the maxima, for one image or a band of one.
 template <class T>
 void max_pool_gradient([[maybe_unused]] const Cpu& dev, const PoolDims& d, const std::uint8_t* argmax, const T* dy,
                        T* dx) {
@@ -188,20 +191,23 @@ void max_pool_gradient([[maybe_unused]] const Cpu& dev, const PoolDims& d, const
 }
 
 template <class T, PoolDims D>
-void max_pool2d_forward(Cpu& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
+void max_pool2d_forward(Cpu& dev, PoolTag<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
                         Out<T, Batch, D.oh(), D.ow(), D.c> y,
                         std::type_identity_t<Out<std::uint8_t, Batch, D.oh(), D.ow(), D.c>> argmax) {
   dev.parallel(y.batch, [&](int n, int) { max_pool(dev, D, x.row(n), y.row(n), argmax ? argmax.row(n) : nullptr); });
 }
 
 template <class T, PoolDims D>
-void max_pool2d_backward(Cpu& dev, Pool<D>, std::type_identity_t<In<std::uint8_t, Batch, D.oh(), D.ow(), D.c>> argmax,
+void max_pool2d_backward(Cpu& dev, PoolTag<D>,
+                         std::type_identity_t<In<std::uint8_t, Batch, D.oh(), D.ow(), D.c>> argmax,
                          std::type_identity_t<In<T, Batch, D.oh(), D.ow(), D.c>> dy, Into<T, Batch, D.h, D.w, D.c> dx) {
   if (!dx) return;
   dev.parallel(dx.batch, [&](int n, int) {
-    if (!dx.add) std::fill_n(dx.row(n), dx.sample, T(0));
+    if (!dx.accumulate) std::fill_n(dx.row(n), dx.sample, T(0));
     max_pool_gradient(dev, D, argmax.row(n), dy.row(n), dx.row(n));
   });
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,18 +1,20 @@
 // Mean squared error over all elements, as torch.nn.MSELoss.
 //   y, target (B, ...)   ->   sums, dy (B, ...) unless null; dy may be y
-//   loss_sum = sum of (y - target)^2, weight_sum = elements; count = B, and correct stays 0.
-// Strategy  chunks of elements fixed by their number; sums in double, combined in one tree.
-// Cost      8 bytes an element, 12 with the gradient.
+//   loss_sum = sum of (y - target)^2, weight_sum = elements; correct = count = 0, because there are no decisions
+// Strategy  the number of elements alone determines the chunks. Sums are in double and are combined in one tree.
+// Cost      8 bytes per element, 12 with the gradient.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>
 #include <type_traits>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/core/loss_sums.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/elementwise.hpp"
 #include "tenon/cpu/vec.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -57,12 +59,13 @@ TENON_AVX2 inline double squared_error_range(const float* y, const float* target
 }  // namespace avx2
 #endif
 
+/// Computes the sums over the batch and, unless dy is null, the gradient of the mean or of the sum.
 template <class T, int... D>
 void mean_squared_error(Cpu& dev, std::type_identity_t<In<T, D...>> y, const std::type_identity_t<T>* target,
-                        Out<T, D...> dy, LossSums* sums) {
+                        Reduction reduction, Out<T, D...> dy, LossSums* sums) {
   const Chunks chunks(y.size());
-  const T factor = static_cast<T>(2.0 / static_cast<double>(y.size()));
-  double partial[Chunks::most];
+  const T factor = static_cast<T>(reduction == Reduction::mean ? 2.0 / static_cast<double>(y.size()) : 2.0);
+  double partial[Chunks::max] = {};
   dev.parallel(chunks.count, [&](int chunk, int) {
     const std::size_t begin = chunks.begin(chunk), end = chunks.end(chunk);
 #if TENON_X86
@@ -72,7 +75,9 @@ void mean_squared_error(Cpu& dev, std::type_identity_t<In<T, D...>> y, const std
 #endif
     partial[chunk] = portable::squared_error_range(y.data, target, factor, dy.data, begin, end);
   });
-  *sums = {tree_sum(partial, chunks.count), static_cast<double>(y.size()), 0, y.batch};
+  *sums = {tree_sum(partial, chunks.count), static_cast<double>(y.size()), 0, 0};
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,26 +1,24 @@
 // Reductions over flat memory.
 //   sum_of_squares   x (n) -> double, the same bits for any number of threads; cannot overflow for floats
-//   all_finite       x (n) -> no infinity, no NaN; by bit patterns, so that no compiler flag can argue it away
-// Strategy  chunks fixed by n, sums in double, combined in one tree.
-// Cost      4 bytes an element, bound by memory.
+//   all_finite       x (n) -> true if no element is infinite or NaN; tests bits, so no compiler flag can remove it
+// Strategy  n alone determines the chunks. Sums are in double and are combined in one tree.
+// Cost      4 bytes per element, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <type_traits>
 
+#include "tenon/core/math.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/elementwise.hpp"
 #include "tenon/cpu/vec.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-/// Neither infinite nor NaN, judged by the exponent's bits.
-inline bool is_finite(float x) { return (__builtin_bit_cast(std::uint32_t, x) & 0x7f800000u) != 0x7f800000u; }
-inline bool is_finite(double x) {
-  return (__builtin_bit_cast(std::uint64_t, x) & 0x7ff0000000000000u) != 0x7ff0000000000000u;
-}
+using math::is_finite;
 
 namespace portable {
 
@@ -75,7 +73,7 @@ TENON_AVX2 inline bool all_finite_range(const float* x, std::size_t begin, std::
 template <class T>
 double sum_of_squares(Cpu& dev, Span<const T> x) {
   const Chunks chunks(x.size, 16384);
-  double partial[Chunks::most];
+  double partial[Chunks::max];
   dev.parallel(chunks.count, [&](int chunk, int) {
     const std::size_t begin = chunks.begin(chunk), end = chunks.end(chunk);
 #if TENON_X86
@@ -87,11 +85,11 @@ double sum_of_squares(Cpu& dev, Span<const T> x) {
   return tree_sum(partial, chunks.count);
 }
 
-/// Whether every element is a number and not infinite.
+/// True if every element is finite.
 template <class T>
 bool all_finite(Cpu& dev, Span<const T> x) {
   const Chunks chunks(x.size, 16384);
-  bool good[Chunks::most];
+  bool good[Chunks::max];
   dev.parallel(chunks.count, [&](int chunk, int) {
     const std::size_t begin = chunks.begin(chunk), end = chunks.end(chunk);
 #if TENON_X86
@@ -106,3 +104,5 @@ bool all_finite(Cpu& dev, Span<const T> x) {
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,33 +1,25 @@
 // Stochastic gradient descent over a range of flat memory, as torch.optim.SGD with dampening 0.
-//   w, g, velocity (n)   ->   w, velocity (n)       velocity may be empty where momentum is 0
+//   w, g, velocity (n)   ->   w, velocity (n)       velocity may be empty if momentum is 0
 //   g = scale g + decay w     u = momentum u + g     w -= lr u, or lr (g + momentum u) with Nesterov
-// Cost  12 bytes a parameter, 20 with momentum: bound by memory.
+// u is stored through math::flush_denormal. lr and scale are read from the StepState. If it is stopped, nothing is written.
+// Cost  12 bytes per parameter, 20 with momentum: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>
 #include <type_traits>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/common/sgd.hpp"
+#include "tenon/core/math.hpp"
+#include "tenon/core/step_state.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cpu/vec.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
-template <class T>
-struct SgdFactors {
-  T grad_scale, l2, momentum, learning_rate;
-  bool nesterov;
-
-  explicit SgdFactors(const SgdStep& s)
-      : grad_scale(static_cast<T>(s.grad_scale)),
-        l2(static_cast<T>(s.weight_decay)),
-        momentum(static_cast<T>(s.momentum)),
-        learning_rate(static_cast<T>(s.learning_rate)),
-        nesterov(s.nesterov) {}
-};
-
-inline constexpr std::size_t sgd_grain = 16384;  // elements a task
+inline constexpr std::size_t sgd_grain = 16384;  // elements per task
 
 namespace portable {
 
@@ -36,7 +28,7 @@ void sgd_range(const SgdFactors<T>& f, T* w, const T* g, T* u, std::size_t begin
   for (std::size_t i = begin; i < end; ++i) {
     T d = f.grad_scale * g[i] + f.l2 * w[i];
     if (u) {
-      u[i] = f.momentum * u[i] + d;
+      u[i] = math::flush_denormal(f.momentum * u[i] + d);
       d = f.nesterov ? d + f.momentum * u[i] : u[i];
     }
     w[i] -= f.learning_rate * d;
@@ -59,7 +51,7 @@ struct Sgd {
     const __m256 wi = load(w + i, live);
     __m256 d = _mm256_fmadd_ps(grad_scale, load(g + i, live), _mm256_mul_ps(l2, wi));
     if (u) {
-      const __m256 un = _mm256_fmadd_ps(momentum, load(u + i, live), d);
+      const __m256 un = flush_denormals(_mm256_fmadd_ps(momentum, load(u + i, live), d));
       store(u + i, live, un);
       d = nesterov ? _mm256_fmadd_ps(momentum, un, d) : un;
     }
@@ -83,11 +75,13 @@ TENON_AVX2 inline void sgd_range(const SgdFactors<float>& f, float* w, const flo
 }  // namespace avx2
 #endif
 
-/// One step over a range of parameters that share `s`, weight decay included.
+/// One update of a range of parameters that share the options. w, g and, with momentum, velocity have the same size.
 template <class T>
-void sgd_update(Cpu& dev, const SgdStep& s, Span<T> w, std::type_identity_t<Span<const T>> g, Span<T> velocity) {
-  const SgdFactors<T> f(s);
-  T* const u = s.momentum != 0 ? velocity.data : nullptr;
+void sgd_update(Cpu& dev, const SgdOptions& options, const StepState* step, Span<T> w,
+                std::type_identity_t<Span<const T>> g, Span<T> velocity) {
+  if (step->stopped != 0) return;
+  const SgdFactors<T> f(options, *step);
+  T* const u = options.momentum != 0 ? velocity.data : nullptr;
   dev.parallel_chunks(w.size, sgd_grain, [&](std::size_t begin, std::size_t end) {
 #if TENON_X86
     if constexpr (std::is_same_v<T, float>)
@@ -98,3 +92,5 @@ void sgd_update(Cpu& dev, const SgdStep& s, Span<T> w, std::type_identity_t<Span
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

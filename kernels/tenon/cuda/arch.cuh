@@ -1,9 +1,9 @@
-// The instructions that C++ has no words for, one function each: shared memory, wide loads, asynchronous copies, tensor
-// cores. All inline assembly is here, each beside its twin of tests/simt.
+// GPU features that C++ cannot express, one function each: shared memory, wide loads, asynchronous copies, tensor cores.
+// All inline assembly is in this file, next to the calls that emulate it (tests/simt).
 //
 // Fragments of a warp, with g = lane / 4 and t = lane % 4 (PTX ISA, "matrix fragments for mma"):
-//   m16n8k8 tf32    a[i]   row g + 8 (i % 2), k = t + 4 (i / 2)                      b[i]   k = t + 4 i, column g
-//   m16n8k16 bf16   a[i]   row g + 8 (i % 2), k = 2 t + 8 (i / 2) and the next       b[i]   k = 2 t + 8 i and the next, column g
+//   m16n8k8 tf32    a[i]   row g + 8 (i % 2), k = t + 4 (i / 2)             b[i]   k = t + 4 i, column g
+//   m16n8k16 bf16   a[i]   row g + 8 (i % 2), k = 2 t + 8 (i / 2), k + 1    b[i]   k = 2 t + 8 i, k + 1, column g
 //   both            c[i], d[i]   row g + 8 (i / 2), column 2 t + i % 2
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -16,6 +16,8 @@
 
 #include "tenon/core/config.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 #ifndef TENON_SIMT
 #define TENON_SIMT 0
 #endif
@@ -25,8 +27,8 @@ namespace tenon::kernels::cuda {
 inline constexpr unsigned warp_size = 32;
 inline constexpr unsigned all_lanes = 0xffffffffu;
 
-/// The struct in the block's shared memory: launched with sizeof(S) bytes. The least that a block may have on any GPU from
-/// sm_80 on is 99 KiB (sm_86, sm_89).
+/// The struct in the block's shared memory. The kernel is launched with sizeof(S) bytes. The smallest limit per block on
+/// any GPU from sm_80 on is 99 KiB (sm_86, sm_89).
 template <class S>
 __device__ __forceinline__ S& shared_memory() {
   static_assert(sizeof(S) <= 99 * 1024, "tenon::shared_memory: more than a block may have on sm_86 and sm_89");
@@ -38,16 +40,16 @@ __device__ __forceinline__ S& shared_memory() {
 #endif
 }
 
-/// Number of the thread in a grid of one dimension.
+/// Index of the thread in a one-dimensional grid.
 __device__ __forceinline__ std::size_t global_thread() {
   return static_cast<std::size_t>(blockIdx.x) * blockDim.x + threadIdx.x;
 }
 __device__ __forceinline__ unsigned lane() { return threadIdx.x % warp_size; }
 __device__ __forceinline__ unsigned warp() { return threadIdx.x / warp_size; }
 
-// --- 16 bytes at once: `at` is aligned to them -------------------------------------------------------------------------
+// --- 16-byte accesses: `at` is aligned to 16 bytes ---------------------------------------------------------------------
 
-/// As many T as 16 bytes hold.
+/// 16 bytes of T.
 template <class T>
 struct alignas(16) Wide {
   static constexpr int size = 16 / sizeof(T);
@@ -76,7 +78,7 @@ __device__ __forceinline__ void store_wide(T* at, const Wide<T>& w) {
 #endif
 }
 
-/// V neighbouring values: by one access if they are 16 bytes and `AtOnce` says that `at` is aligned, else one by one.
+/// Loads V adjacent values: with one 16-byte access if AtOnce and V > 1 (`at` is then aligned), else one by one.
 template <bool AtOnce, int V, class T>
 __device__ __forceinline__ void load_values(const T* at, T (&v)[V]) {
   if constexpr (AtOnce && V > 1) {
@@ -107,7 +109,7 @@ TENON_HD bool is_wide_aligned(const T* p) {
 
 // --- asynchronous copies from global to shared memory ------------------------------------------------------------------
 
-/// Copies 16 bytes, of which the last 16 - `bytes` are zeros and not read. Both ends aligned to 16.
+/// Copies 16 bytes. The last 16 - `bytes` of them are not read and become zeros. Both addresses are aligned to 16 bytes.
 __device__ __forceinline__ void copy_async16(void* shared, const void* global, int bytes = 16) {
 #if TENON_SIMT
   simt::cp_async16(shared, global, bytes);
@@ -125,7 +127,7 @@ __device__ __forceinline__ void copy_async4(void* shared, const void* global, in
   asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;\n" ::"r"(to), "l"(global), "r"(bytes) : "memory");
 #endif
 }
-/// Closes a group of the copies that this thread has asked for.
+/// Closes the group of copies that this thread has started.
 __device__ __forceinline__ void copy_async_commit() {
 #if TENON_SIMT
   simt::cp_async_commit();
@@ -133,7 +135,8 @@ __device__ __forceinline__ void copy_async_commit() {
   asm volatile("cp.async.commit_group;\n" ::: "memory");
 #endif
 }
-/// Waits for this thread's groups but the last `Left`; a barrier must follow before others' copies are read.
+/// Waits for all groups of this thread except the last `Left`. A barrier must follow before copies of other threads are
+/// read.
 template <int Left>
 __device__ __forceinline__ void copy_async_wait() {
 #if TENON_SIMT
@@ -143,9 +146,9 @@ __device__ __forceinline__ void copy_async_wait() {
 #endif
 }
 
-// --- tensor cores: all 32 lanes of a warp together ---------------------------------------------------------------------
+// --- tensor cores: all 32 lanes of a warp must call these --------------------------------------------------------------
 
-/// To 10 bits of mantissa, ties away from zero.
+/// Rounds to 10 bits of mantissa, ties away from zero.
 __device__ __forceinline__ std::uint32_t to_tf32(float v) {
 #if TENON_SIMT
   return simt::to_tf32(v);
@@ -156,7 +159,7 @@ __device__ __forceinline__ std::uint32_t to_tf32(float v) {
 #endif
 }
 
-/// Two floats as bf16, ties to even, `low` in the lower half.
+/// Rounds two floats to bf16, ties to even. `low` is in the lower half.
 __device__ __forceinline__ std::uint32_t to_bf16x2(float low, float high) {
 #if TENON_SIMT
   const auto one = [](float v) {
@@ -173,7 +176,7 @@ __device__ __forceinline__ std::uint32_t to_bf16x2(float low, float high) {
 #endif
 }
 
-/// c (16, 8) += a (16, 8) b (8, 8), a and b from to_tf32.
+/// c (16, 8) += a (16, 8) b (8, 8). a and b come from to_tf32.
 __device__ __forceinline__ void mma_tf32(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
 #if TENON_SIMT
   simt::mma_m16n8k8_tf32(c, a, b, c);
@@ -186,7 +189,7 @@ __device__ __forceinline__ void mma_tf32(float (&c)[4], const std::uint32_t (&a)
 #endif
 }
 
-/// c (16, 8) += a (16, 16) b (16, 8), a and b pairs from to_bf16x2.
+/// c (16, 8) += a (16, 16) b (16, 8). a and b are pairs from to_bf16x2.
 __device__ __forceinline__ void mma_bf16(float (&c)[4], const std::uint32_t (&a)[4], const std::uint32_t (&b)[2]) {
 #if TENON_SIMT
   simt::mma_m16n8k16_bf16(c, a, b, c);
@@ -200,3 +203,5 @@ __device__ __forceinline__ void mma_bf16(float (&c)[4], const std::uint32_t (&a)
 }
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

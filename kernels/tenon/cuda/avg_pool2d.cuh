@@ -1,8 +1,8 @@
-// AvgPool2d: the mean of each window; padding counts as zeros, as PyTorch's count_include_pad = true.
+// AvgPool2d: the mean of each window. Padding counts as zeros, as in PyTorch with count_include_pad = true.
 //   x (B, H, W, C)   ->   y (B, H', W', C)      backward   dx (B, H, W, C) = dy / (kh kw), summed over the windows
-// Strategy  forward: a thread a window and 16 bytes of channels. Backward: a thread a pixel and 16 bytes of channels, which
-//           sums over the windows that hold it, in order.
-// Cost      4 bytes a value read and written, bound by memory; where windows overlap, caches serve the rest.
+// Strategy  forward: a thread owns 16 bytes of channels of one window. Backward: a thread owns 16 bytes of channels of one
+//           pixel and sums over the windows that contain it, in order.
+// Cost      4 bytes per value read or written, bound by memory. If windows overlap, caches serve the repeated reads.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,6 +11,8 @@
 
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/window.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -34,7 +36,7 @@ __global__ void avg_pool2d_window(std::size_t n, const T* x, T* y) {
 }
 
 template <class T, class Piece, class P>
-__global__ void avg_pool2d_back_pixel(std::size_t n, const T* dy, T* dx, bool add) {
+__global__ void avg_pool2d_back_pixel(std::size_t n, const T* dy, T* dx, bool accumulate) {
   using D = PoolOf<P>;
   const std::size_t i = global_thread();
   if (i >= n) return;
@@ -42,7 +44,7 @@ __global__ void avg_pool2d_back_pixel(std::size_t n, const T* dy, T* dx, bool ad
   const T* const image = dy + at.image * D::out + at.c;
   constexpr T share = T(1) / static_cast<T>(D::kh * D::kw);
   Piece sum{};
-  if (add) sum = load_piece<Piece>(dx + i * Piece::size);
+  if (accumulate) sum = load_piece<Piece>(dx + i * Piece::size);
   D::for_each_window(at.y, at.x, [&](int, int offset) {
     const Piece g = load_piece<Piece>(image + offset);
     for (int k = 0; k < Piece::size; ++k) sum.v[k] += g.v[k] * share;
@@ -53,26 +55,29 @@ __global__ void avg_pool2d_back_pixel(std::size_t n, const T* dy, T* dx, bool ad
 }  // namespace cuda
 
 template <class T, PoolDims D>
-void avg_pool2d_forward(Cuda& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
+void avg_pool2d_forward(Cuda& dev, PoolTag<D>, std::type_identity_t<In<T, Batch, D.h, D.w, D.c>> x,
                         Out<T, Batch, D.oh(), D.ow(), D.c> y) {
   cuda::with_pieces<T, D.c>(cuda::is_wide_aligned(x.data) && cuda::is_wide_aligned(y.data), [&](auto piece) {
     using Piece = decltype(piece);
     const std::size_t n = y.size() / Piece::size;
-    cuda::launch(dev, "avg_pool2d_window", cuda::avg_pool2d_window<T, Piece, Pool<D>>,
+    cuda::launch(dev, "avg_pool2d_window", cuda::avg_pool2d_window<T, Piece, PoolTag<D>>,
                  {cuda::blocks_for(n, cuda::pool_threads)}, {cuda::pool_threads}, 0, n, x.data, y.data);
   });
 }
 
 template <class T, PoolDims D>
-void avg_pool2d_backward(Cuda& dev, Pool<D>, std::type_identity_t<In<T, Batch, D.oh(), D.ow(), D.c>> dy,
+void avg_pool2d_backward(Cuda& dev, PoolTag<D>, std::type_identity_t<In<T, Batch, D.oh(), D.ow(), D.c>> dy,
                          Into<T, Batch, D.h, D.w, D.c> dx) {
   if (!dx) return;
   cuda::with_pieces<T, D.c>(cuda::is_wide_aligned(dy.data) && cuda::is_wide_aligned(dx.data), [&](auto piece) {
     using Piece = decltype(piece);
     const std::size_t n = dx.size() / Piece::size;
-    cuda::launch(dev, "avg_pool2d_back_pixel", cuda::avg_pool2d_back_pixel<T, Piece, Pool<D>>,
-                 {cuda::blocks_for(n, cuda::pool_threads)}, {cuda::pool_threads}, 0, n, dy.data, dx.data, dx.add);
+    cuda::launch(dev, "avg_pool2d_back_pixel", cuda::avg_pool2d_back_pixel<T, Piece, PoolTag<D>>,
+                 {cuda::blocks_for(n, cuda::pool_threads)}, {cuda::pool_threads}, 0, n, dy.data, dx.data,
+                 dx.accumulate);
   });
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,65 +1,70 @@
-// Batch normalisation of each channel over batch and space, as torch.nn.BatchNorm1d and 2d.
+// Batch normalization of each channel over batch and space, as torch.nn.BatchNorm1d and 2d.
 //   x (B, S, C), gamma, beta (C) -> y (B, S, C)     S = h * w, or 1; gamma and beta may be null (1 and 0)
-//   training keeps mean and rstd = 1 / sqrt(var + eps) (C) for the backward, and moves the running statistics by
-//   `momentum`, the variance unbiased.
-// Strategy  a block lies over a tile of channels, neighbouring threads on neighbouring channels, the others on the rows
-//           below. Up to 16 rows a thread (1024 rows of many channels, 4096 of one) a block takes whole channels, in
-//           one launch; otherwise rows are cut into at most 512 chunks: their moments or sums, these combined by a warp
-//           a channel, and the elements, three launches. Mean and M2 of 8 rows in registers in two passes, merged by
-//           Chan's formula in an order fixed by the shape.
-// Cost      training 12 bytes an element, inference 8, backward 20: bound by memory.
+//   training stores mean and rstd = 1 / sqrt(var + eps) (C) for the backward pass. It moves the running statistics by
+//   `momentum`, with the unbiased variance, unless the StepState is stopped.
+// Strategy  a block covers a tile of channels: adjacent threads take adjacent channels, the other threads take the rows
+//           below. Up to 16 rows per thread (1024 rows of many channels, 4096 of one), a block takes all rows of its
+//           channels, in one launch. Otherwise rows are split into at most 512 chunks, in three launches: the moments or
+//           sums of the chunks; their combination, one warp per channel; the elements. A thread computes mean and M2 (the
+//           sum of squared deviations) of 8 rows in registers, in two passes. Chan's formula merges them in an order
+//           fixed by the shape.
+// Cost      training 12 bytes per element, inference 8, backward 20: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <type_traits>
 
+#include "tenon/core/math.hpp"
+#include "tenon/core/step_state.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/collective.cuh"
 #include "tenon/cuda/launch.cuh"
 #include "tenon/cuda/rounding.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
 namespace cuda {
 
 inline constexpr unsigned batch_norm_threads = 256;
-inline constexpr int batch_norm_rows = 8;  // that a thread holds at a time
+inline constexpr int batch_norm_rows = 8;  // rows that a thread holds at a time
 
-/// Channels that a thread takes side by side: 16 bytes where they divide.
+/// Adjacent channels of a thread: 16 bytes of them if that divides the channels, else one.
 template <class T>
 constexpr int batch_norm_piece(int channels) {
   return channels % Wide<T>::size == 0 ? Wide<T>::size : 1;
 }
 
-/// How blocks lie over rows (rows, channels): `across` threads with a piece each, `down` rows of them; a tile
-/// of channels is a block in y.
+/// How a block covers (rows, channels): `down` rows of `across` threads, each with one piece of channels. blockIdx.y is the
+/// tile of channels.
 struct BatchNormTile {
   std::size_t rows;
   unsigned channels, across, down, tiles;
 
-  BatchNormTile(std::size_t r, int c, int piece, unsigned most_across) : rows(r), channels(static_cast<unsigned>(c)) {
+  BatchNormTile(std::size_t r, int c, int piece, unsigned max_across) : rows(r), channels(static_cast<unsigned>(c)) {
     const unsigned pieces = static_cast<unsigned>(c / piece);
-    tiles = (pieces + most_across - 1) / most_across;
+    tiles = (pieces + max_across - 1) / max_across;
     across = (pieces + tiles - 1) / tiles;
     down = batch_norm_threads / across;
   }
 };
 
-/// Rows of a chunk and their number, by the shape alone.
+/// The rows of a chunk and the number of chunks. They depend only on the shape.
 struct BatchNormChunks {
-  static constexpr std::size_t most = 512;
+  static constexpr std::size_t max = 512;
   std::size_t grain;
-  unsigned count, capacity;  // the latter does not shrink where rows grow
+  unsigned count, capacity;  // capacity never shrinks as rows grow
 
   explicit BatchNormChunks(const BatchNormTile& tile) {
-    const std::size_t least = std::size_t{tile.down} * batch_norm_rows;
-    grain = ((tile.rows + most - 1) / most + least - 1) / least * least;
+    const std::size_t min = std::size_t{tile.down} * batch_norm_rows;
+    grain = ((tile.rows + max - 1) / max + min - 1) / min * min;
     count = blocks_for(tile.rows, grain);
-    capacity = tile.rows >= least * most ? static_cast<unsigned>(most) : blocks_for(tile.rows, least);
+    capacity = tile.rows >= min * max ? static_cast<unsigned>(max) : blocks_for(tile.rows, min);
   }
 };
 
-/// Where a thread stands: its first channel, and its row among those of the block. Threads too many take no row.
+/// A thread's first channel and its row in the block. Surplus threads have no row: they are not `live`.
 template <int Piece>
 struct BatchNormPlace {
   unsigned channel, row;
@@ -70,11 +75,11 @@ struct BatchNormPlace {
     channel = (blockIdx.y * tile.across + threadIdx.x % tile.across) * Piece;
     live = row < tile.down && channel < tile.channels;
   }
-  /// Whether this thread speaks for its channels.
+  /// Whether this thread writes the results of its channels.
   __device__ bool first() const { return live && row == 0; }
 };
 
-/// What is known of some rows of Piece channels. An odd number of words, so that threads' do not share banks.
+/// Moments of some rows, for Piece channels. The number of words is odd, to avoid bank conflicts between threads.
 template <class T, int Piece>
 struct BatchNormMoments {
   T n, mean[Piece], m2[Piece];
@@ -84,7 +89,7 @@ struct BatchNormSums {
   T dy[Piece], dy_x[Piece], unused;  // sums of dy and dy (x - mean)
 };
 
-/// Chan's formula. Equal values have M2 0 exactly.
+/// Chan's formula. If all values are equal, M2 is exactly 0.
 struct BatchNormMergeMoments {
   template <class T, int Piece>
   __device__ BatchNormMoments<T, Piece> operator()(const BatchNormMoments<T, Piece>& a,
@@ -111,7 +116,8 @@ struct BatchNormAddSums {
   }
 };
 
-/// One value of each of the block's threads, those of the same channels merged by halves; all of them return it.
+/// Merges the values of all threads of the block that have the same channels, by halves. Each of these threads returns
+/// the result.
 template <class Value>
 struct BatchNormMerge {
   Value of_thread[batch_norm_threads];
@@ -134,7 +140,7 @@ struct BatchNormMerge {
   }
 };
 
-/// Of rows begin, begin + down, ... before end; x is that of the thread's channels.
+/// Moments of rows begin, begin + down, ... before end. x points to the thread's channels.
 template <bool Aligned, int Piece, class T>
 __device__ BatchNormMoments<T, Piece> batch_norm_moments_of_rows(const T* x, std::size_t begin, std::size_t end,
                                                                  const BatchNormTile& tile) {
@@ -151,7 +157,7 @@ __device__ BatchNormMoments<T, Piece> batch_norm_moments_of_rows(const T* x, std
     BatchNormMoments<T, Piece> some;
     some.n = static_cast<T>(n);
     for (int k = 0; k < Piece; ++k) {
-      T s = 0, q = 0;  // from the first row on: a mean far from 0 costs no digits
+      T s = 0, q = 0;  // relative to the first row: a mean far from 0 loses no digits
       for (int i = 1; i < batch_norm_rows; ++i)
         if (i < n) s += v[i][k] - v[0][k];
       some.mean[k] = v[0][k] + s / some.n;
@@ -166,25 +172,25 @@ __device__ BatchNormMoments<T, Piece> batch_norm_moments_of_rows(const T* x, std
   return all;
 }
 
-/// What training keeps of a channel: arrays (C).
+/// What training stores for each channel: arrays (C).
 template <class T>
 struct BatchNormState {
   T epsilon, momentum;
   T *running_mean, *running_var, *mean, *rstd;
-  const CudaCursor* cursor;
+  const StepState* step;
 
   __device__ T scale(T m2, std::size_t rows) const { return T(1) / root_of(m2 / static_cast<T>(rows) + epsilon); }
   __device__ void keep(unsigned c, T mu, T m2, std::size_t rows) const {
     mean[c] = mu;
     rstd[c] = scale(m2, rows);
-    if (cursor && cursor->stopped) return;  // a step that is not to be taken leaves no trace
+    if (step->stopped != 0) return;
     const T unbiased = m2 / static_cast<T>(rows > 1 ? rows - 1 : 1);
-    running_mean[c] += momentum * (mu - running_mean[c]);
-    running_var[c] += momentum * (unbiased - running_var[c]);
+    running_mean[c] = math::flush_denormal(running_mean[c] + momentum * (mu - running_mean[c]));
+    running_var[c] = math::flush_denormal(running_var[c] + momentum * (unbiased - running_var[c]));
   }
 };
 
-/// What normalises a channel: arrays (C); gamma and beta may be null; rstd is null at inference, var in training.
+/// What normalizes a channel: arrays (C). gamma and beta may be null. rstd is null in inference, var in training.
 template <class T>
 struct BatchNormFactors {
   const T *mean, *rstd, *var, *gamma, *beta;
@@ -250,7 +256,7 @@ __global__ void __launch_bounds__(batch_norm_threads)
       of_chunk[static_cast<std::size_t>(at.channel + k) * gridDim.x + blockIdx.x] = {m.n, {m.mean[k]}, {m.m2[k]}};
 }
 
-// A warp a channel.
+// One warp per channel.
 template <class T>
 __global__ void __launch_bounds__(batch_norm_threads)
     batch_norm_combine(const BatchNormMoments<T, 1>* of_chunk, unsigned chunks, std::size_t rows, unsigned channels,
@@ -295,7 +301,7 @@ void batch_norm_normalise_all(const Cuda& dev, const T* x, const BatchNormTile& 
 
 // --- backward --------------------------------------------------------------------------------------------------------
 
-/// The backward's arrays: (rows, C), or (C), of which those of gradients may be null.
+/// Arrays of the backward pass: (rows, C) or (C). gamma and the gradients dx, dgamma and dbeta may be null.
 template <class T>
 struct BatchNormGradients {
   const T *x, *dy, *gamma, *mean, *rstd;
@@ -309,7 +315,7 @@ struct BatchNormGradients {
   }
 };
 
-/// Of rows begin, begin + down, ... before end, of Piece channels from c on.
+/// Sums over rows begin, begin + down, ... before end, for Piece channels from c on.
 template <bool Aligned, int Piece, class T>
 __device__ BatchNormSums<T, Piece> batch_norm_sums_of_rows(const BatchNormGradients<T>& g, unsigned c,
                                                            std::size_t begin, std::size_t end,
@@ -318,7 +324,7 @@ __device__ BatchNormSums<T, Piece> batch_norm_sums_of_rows(const BatchNormGradie
   T mean[Piece];
   for (int k = 0; k < Piece; ++k) mean[k] = g.mean[c + k];
   const std::size_t channels = tile.channels, down = tile.down;
-  constexpr int held = batch_norm_rows / 2;  // of x and of dy
+  constexpr int held = batch_norm_rows / 2;  // rows of x and of dy
   for (std::size_t r = begin; r < end; r += held * down) {
     T x[held][Piece], dy[held][Piece];
     for (int i = 0; i < held; ++i)
@@ -336,7 +342,7 @@ __device__ BatchNormSums<T, Piece> batch_norm_sums_of_rows(const BatchNormGradie
   return all;
 }
 
-/// dx = dy scale + (x - mean) by_x + constant, which is gamma rstd (dy - dbeta / n - xhat dgamma / n).
+/// dx = dy scale + (x - mean) by_x + constant, which equals gamma rstd (dy - dbeta / n - xhat dgamma / n).
 template <class T, int Piece>
 struct BatchNormInputGradient {
   T mean[Piece], scale[Piece], by_x[Piece], constant[Piece];
@@ -411,7 +417,7 @@ __global__ void __launch_bounds__(batch_norm_threads)
       of_chunk[static_cast<std::size_t>(at.channel + k) * gridDim.x + blockIdx.x] = {s.dy[k], s.dy_x[k]};
 }
 
-// A warp a channel; sums (C).
+// One warp per channel; sums (C).
 template <class T>
 __global__ void __launch_bounds__(batch_norm_threads)
     batch_norm_gradient_combine(const BatchNormTwoSums<T>* of_chunk, unsigned chunks, unsigned channels,
@@ -448,7 +454,7 @@ __global__ void __launch_bounds__(batch_norm_threads)
 
 // --- one launch, or three --------------------------------------------------------------------------------------------
 
-/// The tile of blocks that take their channels whole: lines of 64 bytes, so that there are many blocks.
+/// The tile of blocks that take all rows of their channels: 64 bytes of channels, so that there are many blocks.
 template <int Piece, class T>
 BatchNormTile batch_norm_whole_tile(std::size_t rows, int channels) {
   return {rows, channels, Piece, static_cast<unsigned>(64 / sizeof(T) / Piece)};
@@ -471,7 +477,7 @@ void batch_norm_training(const Cuda& dev, const T* x, std::size_t rows, int chan
     return;
   }
   const BatchNormChunks chunks(tile);
-  Scratch scratch(dev);
+  ScratchAllocator scratch(dev);
   BatchNormMoments<T, 1>* const of_chunk =
       scratch.take<BatchNormMoments<T, 1>>(std::size_t{chunks.capacity} * static_cast<std::size_t>(channels));
   launch(dev, "batch_norm_moments",
@@ -495,7 +501,7 @@ void batch_norm_gradients(const Cuda& dev, const BatchNormGradients<T>& g, std::
     return;
   }
   const BatchNormChunks chunks(tile);
-  Scratch scratch(dev);
+  ScratchAllocator scratch(dev);
   const std::size_t width = static_cast<std::size_t>(channels);
   BatchNormTwoSums<T>* const of_chunk = scratch.take<BatchNormTwoSums<T>>(chunks.capacity * width);
   BatchNormTwoSums<T>* const sums = scratch.take<BatchNormTwoSums<T>>(width);
@@ -514,20 +520,21 @@ void batch_norm_gradients(const Cuda& dev, const BatchNormGradients<T>& g, std::
 
 }  // namespace cuda
 
-/// Training: statistics of this batch. Momentum is the share of the new value, as PyTorch's 0.1. `work` is not used.
+/// Training: uses the statistics of this batch. momentum is the weight of the new value, like PyTorch's 0.1. The workspace
+/// is not used.
 template <class T, int S, int C>
-void batch_norm_forward_training(Cuda& dev, std::type_identity_t<In<T, Batch, S, C>> x,
-                                 std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
-                                 std::type_identity_t<T> epsilon, std::type_identity_t<T> momentum,
-                                 Out<T, C> running_mean, Out<T, C> running_var, Out<T, C> saved_mean,
-                                 Out<T, C> saved_rstd, Out<T, Batch, S, C> y, Span<T>) {
+void batch_norm_forward_training(Cuda& dev, CudaPointer<const StepState> step,
+                                 std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
+                                 std::type_identity_t<In<T, C>> beta, std::type_identity_t<T> epsilon,
+                                 std::type_identity_t<T> momentum, Out<T, C> running_mean, Out<T, C> running_var,
+                                 Out<T, C> saved_mean, Out<T, C> saved_rstd, Out<T, Batch, S, C> y, Span<T>) {
   const cuda::BatchNormState<T> state{epsilon,         momentum,        running_mean.data, running_var.data,
-                                      saved_mean.data, saved_rstd.data, dev.state().cursor};
+                                      saved_mean.data, saved_rstd.data, step.get()};
   cuda::batch_norm_training<cuda::batch_norm_piece<T>(C)>(dev, x.data, static_cast<std::size_t>(x.batch) * S, C, state,
                                                           gamma.data, beta.data, y.data);
 }
 
-/// Inference: the running statistics.
+/// Inference: uses the running statistics.
 template <class T, int S, int C>
 void batch_norm_forward_inference(Cuda& dev, std::type_identity_t<In<T, Batch, S, C>> x,
                                   std::type_identity_t<In<T, C>> gamma, std::type_identity_t<In<T, C>> beta,
@@ -540,15 +547,18 @@ void batch_norm_forward_inference(Cuda& dev, std::type_identity_t<In<T, Batch, S
       cuda::BatchNormFactors<T>{running_mean.data, nullptr, running_var.data, gamma.data, beta.data, epsilon}, y.data);
 }
 
-/// Gradients of the training form; dx may be dy. The workspace is not used.
+/// Gradients of batch_norm_forward_training. dx may be dy. The workspace is not used.
 template <class T, int S, int C>
 void batch_norm_backward(Cuda& dev, std::type_identity_t<In<T, Batch, S, C>> x, std::type_identity_t<In<T, C>> gamma,
                          std::type_identity_t<In<T, C>> saved_mean, std::type_identity_t<In<T, C>> saved_rstd,
                          std::type_identity_t<In<T, Batch, S, C>> dy, Into<T, Batch, S, C> dx, Into<T, C> dgamma,
                          Into<T, C> dbeta, Span<T>) {
-  const cuda::BatchNormGradients<T> g{x.data,      dy.data,    gamma.data, saved_mean.data, saved_rstd.data, dx.data,
-                                      dgamma.data, dbeta.data, dx.add,     dgamma.add,      dbeta.add};
+  const cuda::BatchNormGradients<T> g{x.data,          dy.data,           gamma.data,      saved_mean.data,
+                                      saved_rstd.data, dx.data,           dgamma.data,     dbeta.data,
+                                      dx.accumulate,   dgamma.accumulate, dbeta.accumulate};
   cuda::batch_norm_gradients<cuda::batch_norm_piece<T>(C)>(dev, g, static_cast<std::size_t>(x.batch) * S, C);
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,8 +1,10 @@
-// Sums that a warp or a block makes together, in an order that depends on their size alone: the same bits every time.
+// Reductions over a warp or a block, in an order that depends only on their size. So the bits are reproducible.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cuda/arch.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::cuda {
 
@@ -19,7 +21,8 @@ struct Largest {
   }
 };
 
-/// The same result in each of `Width` neighbouring lanes; all 32 lanes of the warp call it. `combine` commutes.
+/// Reduces over each group of `Width` adjacent lanes. Every lane gets the result of its group. All 32 lanes of the warp
+/// must call it. `combine` must be commutative.
 template <unsigned Width = warp_size, class T, class Combine>
 __device__ __forceinline__ T warp_reduce(T v, Combine combine) {
   for (unsigned by = Width / 2; by > 0; by /= 2) v = combine(v, __shfl_xor_sync(all_lanes, v, static_cast<int>(by)));
@@ -30,14 +33,14 @@ __device__ __forceinline__ T warp_sum(T v) {
   return warp_reduce<Width>(v, Plus{});
 }
 
-/// What a block of `Threads` threads needs to reduce: one value a warp.
+/// Shared memory for a reduction over a block of `Threads` threads: one value per warp.
 template <class T, unsigned Threads>
 struct BlockReduce {
   static_assert(Threads % warp_size == 0 && Threads <= 1024);
   static constexpr unsigned warps = Threads / warp_size;
   T of_warp[warps];
 
-  /// The same result in every thread. All threads of the block call it; a second call may follow at once.
+  /// Every thread gets the result. All threads of the block must call it. A second call may follow without a barrier.
   template <class Combine>
   __device__ __forceinline__ T operator()(T v, Combine combine) {
     v = warp_reduce(v, combine);
@@ -52,3 +55,5 @@ struct BlockReduce {
 };
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

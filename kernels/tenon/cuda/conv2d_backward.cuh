@@ -1,35 +1,39 @@
-// The gradients of a convolution, for sizes known at run time; conv2d.cuh has the shapes.
-//   conv2d_slope      dy, y -> g (pixels of y, O), channels-last: dy times the slope; the column sums of parts of it
-//   conv2d_columns    C (K, O / groups) = A (K, pixels) B (pixels, O / groups) for each group and part of the pixels
-//   conv2d_combine    the parts' sums, added in order -> dw, db
-// Strategy  a block owns 64 x up to 64 sums over a part of the pixels. The addresses of a stage's pixels are found by
-//           one thread each, a stage before. Of a pooled gradient nothing is written in full: values are put where
-//           their maxima were as they enter shared memory. dx is conv2d_rows of conv2d_forward.cuh, the weights turned.
-// Fits      every shape. As many parts as make 264 blocks (two for each multiprocessor of the largest GPUs), of 256
-//           pixels at least.
-// Cost      2 pixels O K operations, as filled up as the tiles are; 264 x 4096 partial sums or so, written and read.
+// The gradients of a convolution, for sizes known at run time. conv2d.cuh defines the shapes.
+//   conv2d_derivative   dy, y -> g (pixels of y, O), channels-last: dy times f'(y); and the column sums of parts of g
+//   conv2d_columns      C (K, O / groups) = A (K, pixels) B (pixels, O / groups) for each group and part of the pixels
+//   conv2d_combine      the partial sums, added in order -> dw, db
+// Strategy  a block owns 64 x up to 64 sums over a part of the pixels. The addresses of the pixels of a stage are computed
+//           by one thread each, one stage ahead. A pooled gradient is never written in full: its values are put at the
+//           positions of their maxima when they enter shared memory. conv2d_rows of conv2d_forward.cuh computes dx, with
+//           transposed weights.
+// Fits      every shape. The number of parts gives 264 blocks (two per multiprocessor of the largest GPUs). A part has at
+//           least 256 pixels.
+// Cost      2 pixels O K operations, with sizes rounded up to whole tiles. About 264 x 4096 partial sums are written and
+//           read.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cuda/conv2d_forward.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::cuda {
 
 inline constexpr int conv_blocks = 264;
-inline constexpr int conv_part_least = 256;
+inline constexpr int conv_part_min = 256;
 
-/// How n things are cut into parts of the same size, of which the last may be shorter.
+/// How n items are split into parts of the same size. The last part may be shorter.
 struct ConvParts {
   std::size_t each;
   int count;
 };
-constexpr ConvParts conv_parts(std::size_t n, int most, std::size_t least) {
-  const std::size_t limit = static_cast<std::size_t>(most < 1 ? 1 : most), even = (n + limit - 1) / limit;
-  const std::size_t each = even < least ? least : (even + 63) / 64 * 64;
+constexpr ConvParts conv_parts(std::size_t n, int max, std::size_t min) {
+  const std::size_t limit = static_cast<std::size_t>(max < 1 ? 1 : max), even = (n + limit - 1) / limit;
+  const std::size_t each = even < min ? min : (even + 63) / 64 * 64;
   return {each, static_cast<int>((n + each - 1) / each)};
 }
 
-// --- what comes back through the activation --------------------------------------------------------------------------
+// --- gradient through the activation ---------------------------------------------------------------------------------
 
 inline constexpr int conv_slope_threads = 256;
 
@@ -39,7 +43,7 @@ struct ConvSlope {
   T* g;
   T* sums;  // (parts, o), or null
   int batch, pixels, o;
-  std::size_t each;  // rows, or images, of a part
+  std::size_t each;  // rows, or images, per part
   int across;        // columns of a block, a power of two
 };
 
@@ -49,7 +53,7 @@ struct SlopeShared {
   T turned[32][33];
 };
 
-/// The sums of the block's threads that share a column, in order, for the threads that come first.
+/// Adds the sums of the threads of the block that share a column, in order. The first `across` threads store the results.
 template <class T>
 __device__ __forceinline__ void conv_slope_sums(SlopeShared<T>& s, T sum, int across, int column, T* sums, int o) {
   const int thread = static_cast<int>(threadIdx.x);
@@ -62,7 +66,7 @@ __device__ __forceinline__ void conv_slope_sums(SlopeShared<T>& s, T sum, int ac
 }
 
 template <class T, class F>
-__global__ void __launch_bounds__(conv_slope_threads) conv2d_slope(ConvSlope<T> p) {
+__global__ void __launch_bounds__(conv_slope_threads) conv2d_derivative(ConvSlope<T> p) {
   auto& s = shared_memory<SlopeShared<T>>();
   const int thread = static_cast<int>(threadIdx.x),
             column = static_cast<int>(blockIdx.y) * p.across + thread % p.across;
@@ -76,7 +80,7 @@ __global__ void __launch_bounds__(conv_slope_threads) conv2d_slope(ConvSlope<T> 
       const std::size_t at = r * static_cast<std::size_t>(p.o) + static_cast<std::size_t>(column);
       T v = p.dy[at];
       if constexpr (!F::identity) {
-        v *= F::slope(T(0), p.y[at]);
+        v *= F::derivative(T(0), p.y[at]);
         p.g[at] = v;
       }
       sum += v;
@@ -84,7 +88,7 @@ __global__ void __launch_bounds__(conv_slope_threads) conv2d_slope(ConvSlope<T> 
   if (p.sums) conv_slope_sums(s, sum, p.across, column, p.sums, p.o);
 }
 
-/// The same where dy and y are (batch, o, pixels): blocks of 32 x 32 are turned in shared memory.
+/// The same for dy and y (batch, o, pixels): blocks of 32 x 32 are transposed in shared memory.
 template <class T, class F>
 __global__ void __launch_bounds__(conv_slope_threads) conv2d_slope_turn(ConvSlope<T> p) {
   auto& s = shared_memory<SlopeShared<T>>();
@@ -101,7 +105,7 @@ __global__ void __launch_bounds__(conv_slope_threads) conv2d_slope_turn(ConvSlop
           const std::size_t from = at + static_cast<std::size_t>(o0 + k) * static_cast<std::size_t>(p.pixels) +
                                    static_cast<std::size_t>(q0 + across);
           T v = p.dy[from];
-          if constexpr (!F::identity) v *= F::slope(T(0), p.y[from]);
+          if constexpr (!F::identity) v *= F::derivative(T(0), p.y[from]);
           s.turned[k][across] = v;
         }
       __syncthreads();
@@ -112,7 +116,7 @@ __global__ void __launch_bounds__(conv_slope_threads) conv2d_slope_turn(ConvSlop
               static_cast<std::size_t>(o0 + across)] = v;
           sum += v;
         }
-      __syncthreads();  // before the next 32 x 32 are put there
+      __syncthreads();  // before the next 32 x 32 values overwrite these
     }
   }
   if (p.sums) conv_slope_sums(s, sum, 32, o0 + across, p.sums, p.o);
@@ -123,7 +127,7 @@ __global__ void __launch_bounds__(conv_slope_threads) conv2d_slope_turn(ConvSlop
 template <class T>
 struct ConvGradient {
   const T *x, *g;
-  const std::uint8_t* places;  // of g, if it is pooled
+  const std::uint8_t* places;  // argmax, if g is pooled
   T* partial;                  // (parts, K, o)
   int batch, groups;
   int h, wide, c, cg;   // of x
@@ -131,20 +135,20 @@ struct ConvGradient {
   int g_h, g_w, o, og;  // of g
   int depth;            // K
   Window window;
-  std::size_t each;  // pixels of a part
+  std::size_t each;  // pixels per part
 };
 
-/// What the threads of a block must know about a pixel of dz.
+/// Addresses for one pixel of dz, shared by the threads of a block.
 struct ConvPixel {
-  long long x_at, g_at;  // of x: the image; of g: the pixel
-  int y, x;              // where the window begins
-  int place;             // in g's window; -1: there is no gradient here
+  long long x_at, g_at;  // offset of the image in x, and of the pixel in g
+  int y, x;              // first row and column of the window
+  int place;             // in the pooling window of g; -1: no gradient here
 };
 
 template <class Tile>
 struct ColumnsShared {
   using T = typename Tile::value;
-  static constexpr int pixels = Tile::depth * Tile::parts;  // of a stage
+  static constexpr int pixels = Tile::depth * Tile::parts;  // per stage
   static constexpr int stage_size = pixels * (Tile::a_stride + Tile::b_stride);
   static constexpr int result = Tile::parts * Tile::rows * (Tile::columns + 1);
   alignas(128) T values[conv_stages * stage_size > result ? conv_stages* stage_size : result];
@@ -171,7 +175,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T
   const int count = static_cast<int>(total - begin < p.each ? total - begin : p.each);
   const int steps = (count + pixels - 1) / pixels;
 
-  // The pixel that this thread looks up, which moves on by a stage each time.
+  // The pixel that this thread looks up. It advances by one stage per call.
   int image = static_cast<int>(begin / of_image);
   int at = thread, oy = static_cast<int>(begin % of_image) / p.out_w,
       ox = static_cast<int>(begin % of_image) % p.out_w + thread;
@@ -179,7 +183,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T
     if (thread >= pixels) return;
     for (; ox >= p.out_w; ox -= p.out_w)
       if (++oy >= p.out_h) oy = 0, ++image;
-    ConvPixel q{0, 0, conv_nowhere, conv_nowhere, -1};
+    ConvPixel q{0, 0, outside_image, outside_image, -1};
     if (at < count) {
       q.x_at = static_cast<long long>(image) * (p.h * p.wide * p.c) + group * p.cg;
       q.y = oy * p.window.sh - p.window.ph;
@@ -240,7 +244,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T
   Tile tile;
   look_up(s.pixel[0]);
   for (int k = 0; k < conv_stages - 1; ++k) {
-    __syncthreads();  // what was looked up is there
+    __syncthreads();  // the table is complete
     fetch(k, s.pixel[k % 2]);
     put(k);
     look_up(s.pixel[(k + 1) % 2]);
@@ -248,7 +252,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T
   int stage = 0, next = conv_stages - 1, table = (conv_stages - 1) % 2;
   for (int step = 0; step < steps; ++step) {
     copy_async_wait<conv_stages - 2>();
-    __syncthreads();  // the copies of all threads are there, and nobody reads stage `next` or the other table any more
+    __syncthreads();  // all copies have arrived; no thread reads stage `next` or the other table any more
     fetch(next, s.pixel[table]);
     table ^= 1;
     look_up(s.pixel[table]);
@@ -259,7 +263,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T
     next = next + 1 == conv_stages ? 0 : next + 1;
   }
   copy_async_wait<0>();
-  __syncthreads();  // stages become results
+  __syncthreads();  // the results overwrite the stages
 
   tile.each([&](int r, int col, T sum) { s.values[(Tile::part() * Tile::rows + r) * (Columns + 1) + col] = sum; });
   __syncthreads();
@@ -275,7 +279,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_columns(ConvGradient<T
   }
 }
 
-// --- the parts' sums -------------------------------------------------------------------------------------------------
+// --- sums of the parts -----------------------------------------------------------------------------------------------
 
 template <class T>
 struct ConvCombine {
@@ -284,8 +288,8 @@ struct ConvCombine {
   int o, cg, taps;
   T *dw, *db;
   bool add_dw, add_db;
-  unsigned blocks;         // that add; those behind them turn weights, which is one launch less
-  ConvWeights<T> weights;  // to be turned, if any are
+  unsigned blocks;         // that add; later blocks transpose weights, which saves one launch
+  ConvWeights<T> weights;  // to be transposed, if any
 };
 
 inline constexpr unsigned combine_across = 32, combine_down = 8;
@@ -295,7 +299,7 @@ struct CombineShared {
   T sum[combine_down][combine_across];
 };
 
-/// A column of threads a value: thread k adds parts k, k + 8, ...
+/// A column of threads owns one value: thread k adds parts k, k + 8, ...
 template <class T>
 __global__ void __launch_bounds__(combine_across* combine_down) conv2d_combine(ConvCombine<T> p) {
   auto& s = shared_memory<CombineShared<T>>();
@@ -333,7 +337,7 @@ __global__ void __launch_bounds__(combine_across* combine_down) conv2d_combine(C
 
 // --- launches --------------------------------------------------------------------------------------------------------
 
-/// Columns of a tile of the weights' gradient.
+/// Columns of a tile of the weight gradient.
 template <int OG>
 inline constexpr int conv_gradient_columns = OG > 32   ? 64
                                              : OG > 16 ? 32
@@ -350,7 +354,7 @@ void launch_columns(const Cuda& dev, const ConvGradient<T>& p, int parts) {
 }
 
 template <int CG, int OG, int Taps, class Source, class T>
-void run_columns(const Cuda& dev, Scratch& scratch, ConvGradient<T> p, int parts) {
+void run_columns(const Cuda& dev, ScratchAllocator& scratch, ConvGradient<T> p, int parts) {
   constexpr int columns = conv_gradient_columns<OG>;
   constexpr bool wide = conv_is_wide<T>(CG) && conv_is_wide<T>(OG);
   if constexpr (wide) {
@@ -367,14 +371,14 @@ void run_columns(const Cuda& dev, Scratch& scratch, ConvGradient<T> p, int parts
   launch_columns<T, CudaMath::fp32, columns, wide, Source>(dev, p, parts);
 }
 
-/// dy into g, and the sums of parts of it. Returns how many parts there are.
+/// Computes g from dy, and the column sums of parts of g. Returns the number of parts.
 template <class F, bool First, class T>
-int run_slope(const Cuda& dev, ConvSlope<T> p) {
-  const int most = conv_blocks;
+int run_derivative(const Cuda& dev, ConvSlope<T> p) {
+  const int max = conv_blocks;
   p.across = 32;
   while (!First && p.across > 1 && p.across / 2 >= p.o) p.across /= 2;
   const unsigned columns = blocks_for(static_cast<std::size_t>(p.o), static_cast<std::size_t>(p.across));
-  const int limit = (most + static_cast<int>(columns) - 1) / static_cast<int>(columns);
+  const int limit = (max + static_cast<int>(columns) - 1) / static_cast<int>(columns);
   const std::size_t n = static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(First ? 1 : p.pixels);
   ConvParts parts = conv_parts(n, limit, 64);
   if (First) {
@@ -386,8 +390,10 @@ int run_slope(const Cuda& dev, ConvSlope<T> p) {
   if constexpr (First)
     launch(dev, "conv2d_slope_turn", conv2d_slope_turn<T, F>, grid, {conv_slope_threads}, sizeof(SlopeShared<T>), p);
   else
-    launch(dev, "conv2d_slope", conv2d_slope<T, F>, grid, {conv_slope_threads}, sizeof(SlopeShared<T>), p);
+    launch(dev, "conv2d_slope", conv2d_derivative<T, F>, grid, {conv_slope_threads}, sizeof(SlopeShared<T>), p);
   return parts.count;
 }
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

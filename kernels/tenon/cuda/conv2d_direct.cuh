@@ -1,13 +1,14 @@
-// A network's first convolution, whose images have few channels: its sizes are constants.
+// The first convolution of a network, whose images have few channels. The sizes are constants.
 //   conv2d_direct            x (B, H, W, C), packed w -> y, argmax
-//   conv2d_direct_gradient   x, y, argmax, dy -> parts of dw (K, O) and db (O); after a pool alone
-// Strategy  forward: a thread owns a window of the pool, or four pixels, of 8 channels, and has what they read of the
-//           image in registers; the result before the pool is written nowhere. Gradient: a lane owns a channel and
-//           its K sums, and goes through the maxima alone, one pixel of a window each; a block has an image in shared
-//           memory.
-// Fits      one group, K = kh kw C up to 32, patches up to 64 values, windows of a pool up to 9 pixels; the gradient
-//           images up to 10240 values with their padding.
-// Cost      forward 2 B oh ow O K operations; gradient 2 B OH' OW' O K, and 9 bytes of dy, y and argmax for 2 K.
+//   conv2d_direct_gradient   x, y, argmax, dy -> parts of dw (K, O) and db (O); only if the epilogue pools
+// Strategy  forward: a thread owns a pooling window, or four pixels, of 8 channels (4 if the window is larger than 4
+//           pixels). The part of the image that it reads is in registers. The result before pooling is never stored.
+//           Gradient: a lane owns an output channel and its K sums. It visits only the maxima, one pixel per window. A
+//           block has an image in shared memory.
+// Fits      one group, C up to 4, O up to 256, K = kh kw C up to 32, patches up to 64 values, pooling windows up to 9
+//           pixels; for the gradient, images up to 10240 values with their padding.
+// Cost      forward 2 B oh ow O K operations. Gradient 2 B H' W' O K operations, and 9 bytes of dy, y and argmax per 2 K
+//           of them.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,10 +17,12 @@
 
 #include "tenon/cuda/conv2d_backward.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::cuda {
 
 /// The sizes that the direct kernels take from D and its epilogue F.
-template <ConvDims D, Fuse F>
+template <ConvDims D, Epilogue F>
 struct DirectOf {
   static constexpr int h = D.h, w = D.w, c = D.c, o = D.o;
   static constexpr int kh = D.window.kh, kw = D.window.kw, sh = D.window.sh, sw = D.window.sw, ph = D.window.ph,
@@ -27,7 +30,7 @@ struct DirectOf {
   static constexpr int oh = D.oh(), ow = D.ow();
   static constexpr bool pooled = F.pooled, first = F.channels_first;
 
-  // A cell is what a thread computes of each channel.
+  // A cell is the set of pixels that a thread computes for each of its channels.
   static constexpr int cell_h = pooled ? F.pool.kh : 1, cell_w = pooled ? F.pool.kw : 4, cell = cell_h * cell_w;
   static constexpr int y_h = pooled ? oh / cell_h : oh, y_w = pooled ? ow / cell_w : ow;
   static constexpr int cells_w = pooled ? y_w : (ow + cell_w - 1) / cell_w, cells = y_h * cells_w;
@@ -40,7 +43,7 @@ struct DirectOf {
   static constexpr bool gradient_fits = fits && pooled && !first && frame <= 10240;
 };
 
-/// f(0), f(1), ... f(N - 1), each a type with its number: what is an array must be a register, which has no index.
+/// Calls f(0), f(1), ... f(N - 1) with integral constants: only constant indices keep an array in registers.
 template <class F, int... K>
 __device__ __forceinline__ void for_constants(std::integer_sequence<int, K...>, F&& f) {
   (f(std::integral_constant<int, K>{}), ...);
@@ -56,7 +59,7 @@ struct DirectShared {
   T bias[Of::shares * Of::channels];
 };
 
-/// `wide`: y and argmax may be written 16 and 4 bytes at once.
+/// `wide`: y may be written 16 bytes at a time, argmax 4 bytes.
 template <class T, class Of, class F>
 __global__ void __launch_bounds__(conv_threads)
     conv2d_direct(const T* x, const T* w, const T* bias, int batch, T* y, std::uint8_t* argmax, bool wide) {
@@ -156,7 +159,7 @@ __global__ void __launch_bounds__(direct_threads)
   for (int e = thread; e < Of::frame; e += direct_threads) frame[e] = T(0);
   T sum[Of::depth] = {}, all = T(0);
   for (int image = begin; image < begin + each && image < batch; ++image) {
-    __syncthreads();  // nobody reads the image before any more
+    __syncthreads();  // no thread reads the previous image any more
     const T* const from = x + static_cast<std::size_t>(image) * (Of::h * Of::w * Of::c);
     for (int e = thread; e < Of::h * Of::w * Of::c; e += direct_threads)
       frame[(e / (Of::w * Of::c) + Of::ph) * line + Of::pw * Of::c + e % (Of::w * Of::c)] = from[e];
@@ -167,12 +170,12 @@ __global__ void __launch_bounds__(direct_threads)
     for (int q0 = which; q0 < pixels; q0 += warps * direct_ahead) {
       T g[direct_ahead];
       int place[direct_ahead];
-      for (int n = 0; n < direct_ahead; ++n) {  // all on their way before the first is waited for
+      for (int n = 0; n < direct_ahead; ++n) {  // all loads are issued before the first is used
         const int q = q0 + n * warps;
         const std::size_t e = at + static_cast<std::size_t>(q) * Of::o;
         g[n] = q < pixels ? dy[e] : T(0);
         if constexpr (!F::identity)
-          if (q < pixels) g[n] *= F::slope(T(0), y[e]);
+          if (q < pixels) g[n] *= F::derivative(T(0), y[e]);
         place[n] = q < pixels ? argmax[e] : 0;
       }
       for (int n = 0; n < direct_ahead; ++n) {
@@ -186,7 +189,7 @@ __global__ void __launch_bounds__(direct_threads)
       }
     }
   }
-  __syncthreads();  // the image becomes sums
+  __syncthreads();  // the sums overwrite the image
   T* const sums = frame;
   for (int k = 0; k < Of::depth; ++k) sums[(which * (Of::depth + 1) + k) * 32 + own] = sum[k];
   sums[(which * (Of::depth + 1) + Of::depth) * 32 + own] = all;
@@ -204,3 +207,5 @@ __global__ void __launch_bounds__(direct_threads)
 }
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

@@ -1,29 +1,31 @@
-// A convolution as a product of matrices that are never written down, for sizes known at run time; conv2d.cuh has the
-// shapes. Forward and the gradient of x are the same kernel with other numbers.
-//   conv2d_pack   w (O, C / groups, taps) -> (O, taps, C / groups); turned: (groups, C / groups, taps, O / groups)
+// A convolution as a matrix product whose operands are never stored, for sizes known at run time. conv2d.cuh defines the
+// shapes. Forward and the gradient of x use the same kernel with different parameters.
+//   conv2d_pack   w (O, C / groups, taps) -> (O, taps, C / groups); transposed: (groups, C / groups, taps, O / groups)
 //   conv2d_rows   C (pixels, O / groups) = A (pixels, K) B (K, O / groups), K = taps C / groups, for each group
-// Strategy  a block owns a tile of 4096 sums. A's values are fetched by address as K goes on, three stages deep. The
-//           windows of a pool lie in a tile whole, so that activation and pool are done before anything is stored.
-//           Gradient of x at a stride: pixels that the same taps reach are a class, and each has its own product.
-// Fits      every shape; a pool's window up to 64 pixels. 16 bytes are copied at once where C / groups allows it.
-// Cost      2 pixels O K operations and as much as the tiles are filled up; A is read O / columns times from caches.
+// Strategy  a block owns a tile of 4096 sums. Values of A are fetched by address as the loop over K advances, in three
+//           stages. A tile contains whole pooling windows, so activation and pooling are done before anything is stored.
+//           Gradient of x with a stride: the pixels that the same taps reach form a class. Each class is a product.
+// Fits      every shape; pooling windows up to 64 pixels. 16 bytes are copied at a time if C / groups allows it.
+// Cost      2 pixels O K operations, with sizes rounded up to whole tiles. A is read O / columns times, from caches.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <type_traits>
 
-#include "tenon/cuda/activate.cuh"
+#include "tenon/cuda/activation_function.cuh"
 #include "tenon/cuda/conv2d_tile.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::cuda {
 
-/// One direction of an image. Result p, position u of its window, tap i: reads at from + p * from_each + u *
-/// from_window + i * step and is put to + p * to_each; the tap is number tap + i * tap_each of the weights.
+/// One axis of an image. Result p, for position u of its pooling window and tap i, reads the input at from + p * from_each
+/// + u * from_window + i * step. It is stored at to + p * to_each. Tap i is tap + i * tap_each of the weights.
 struct ConvAxis {
   int count, from, from_each, from_window, to, to_each, taps, step, tap, tap_each;
 };
 
-/// `count` results, each of them the maximum of `pool` if pooled.
+/// `count` results, each the maximum of `pool` positions.
 TENON_HD constexpr ConvAxis forward_axis(int count, int pool, int kernel, int stride, int padding, int dilation) {
   return {count, -padding, pool * stride, stride, 0, 1, kernel, dilation, 0, 1};
 }
@@ -37,7 +39,7 @@ TENON_HD constexpr ConvAxis gradient_axis(int which, int size, int kernel, int s
     a = b;
     b = r;
   }
-  const int each = stride / a;  // of these neighbouring taps one reaches such a pixel
+  const int each = stride / a;  // one of so many adjacent taps reaches such a pixel
   int tap = 0;
   while (tap < kernel && (tap * dilation - which) % stride != 0) ++tap;
   return {first < size ? (size - first - 1) / stride + 1 : 0,
@@ -54,34 +56,34 @@ TENON_HD constexpr ConvAxis gradient_axis(int which, int size, int kernel, int s
 
 template <class T>
 struct ConvProblem {
-  const T *x, *w, *bias;       // w as conv2d_pack has left it; bias may be null
-  const std::uint8_t* places;  // of x, if it is a pooled gradient
+  const T *x, *w, *bias;       // w is from conv2d_pack; bias may be null
+  const std::uint8_t* places;  // argmax, if x is a pooled gradient
   T* y;
   std::uint8_t* argmax;  // or null
-  bool add, channels_first;
+  bool accumulate, channels_first;
   int batch, groups;
-  int h, wide, c, cg;       // of x; what a pool has left if it is a pooled gradient
-  int limit_h, limit_w;     // x is zero from there on: its extents, or the gradient's before the pool
+  int h, wide, c, cg;       // of x; after the pool if x is a pooled gradient
+  int limit_h, limit_w;     // x is zero beyond: its extents, or those of the gradient before the pool
   int o, og, out_h, out_w;  // of y
   int pool_h, pool_w;       // 1 if y is not pooled
-  int taps, taps_across;    // of w, all
-  ConvAxis down, across;    // if there is one class
-  int classes;              // of pixels, else
-  int size_h, size_w;       // and what gradient_axis wants
+  int taps, taps_across;    // of w: in total, and per row
+  ConvAxis down, across;    // if classes == 1
+  int classes;              // of pixels; if more than 1, the kernel calls gradient_axis
+  int size_h, size_w;       // arguments of gradient_axis
   Window window;
 };
 
 struct ConvRow {
-  long long at;  // of its image and group
+  long long at;  // offset of the image and group in x
   int y, x;      // of the first tap
 };
 struct ConvTarget {
-  long long pixel;  // of all images, or -1
+  long long pixel;  // index over all images, or -1
   int in_image;
 };
 
 inline constexpr int conv_stages = 3;
-inline constexpr int conv_nowhere = -(1 << 30);
+inline constexpr int outside_image = -(1 << 30);
 
 template <class Tile>
 struct RowsShared {
@@ -94,7 +96,7 @@ struct RowsShared {
   ConvTarget target[Tile::rows];
 };
 
-/// Weights (o, cg, taps) to be put elsewhere: packed is (o, taps, cg); turned is (groups, cg, taps, og).
+/// Weights (o, cg, taps) to be reordered. `packed` is (o, taps, cg), or (groups, cg, taps, og) if is_turned.
 template <class T>
 struct ConvWeights {
   const T* w;
@@ -145,8 +147,8 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
     const bool live = window < windows && image < p.batch;
     const int py = q / across.count, px = q % across.count, uy = u / p.pool_w, ux = u % p.pool_w;
     s.row[r] = {image * p.h * p.wide * p.c + group * p.cg,
-                live ? down.from + py * down.from_each + uy * down.from_window : conv_nowhere,
-                live ? across.from + px * across.from_each + ux * across.from_window : conv_nowhere};
+                live ? down.from + py * down.from_each + uy * down.from_window : outside_image,
+                live ? across.from + px * across.from_each + ux * across.from_window : outside_image};
     if (u == 0) {
       const int in_image = (down.to + py * down.to_each) * p.out_w + across.to + px * across.to_each;
       s.target[window] = {live ? image * p.out_h * p.out_w + in_image : -1, in_image};
@@ -156,7 +158,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
     s.bias[n] = p.bias && n0 + n < p.og ? p.bias[group * p.og + n0 + n] : T(0);
   __syncthreads();
 
-  // This thread's piece of K: channels from c on of tap (i, j). It is the same for all rows.
+  // This thread's piece of K: the channels from c on of tap (i, j). It is the same for all rows.
   int i = 0, j = 0, c = thread % pieces * piece;
   const int column = c, row0 = thread / pieces;
   const int steps = (down.taps * across.taps * p.cg + Tile::depth - 1) / Tile::depth;
@@ -164,7 +166,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
     for (; c >= p.cg; c -= p.cg)
       if (++j >= across.taps) j = 0, ++i;
   };
-  constexpr bool held = Source::pooled && Vec;  // values that are looked at, not only copied, are fetched a step before
+  constexpr bool held = Source::pooled && Vec;  // values that are changed, not only copied, are loaded one step ahead
   Spreading<T, Vec> hold[held ? rows / at_once : 1];
   const T* const weights = p.w + static_cast<std::size_t>(group * p.og + n0) * static_cast<std::size_t>(p.taps * p.cg);
 
@@ -219,7 +221,7 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
   int stage = 0, next = conv_stages - 1;
   for (int step = 0; step < steps; ++step) {
     copy_async_wait<conv_stages - 2>();
-    __syncthreads();  // the copies of all threads are there, and nobody reads stage `next` any more
+    __syncthreads();  // all copies have arrived; no thread reads stage `next` any more
     fetch(next);
     const T* const a = s.values + stage * RowsShared<Tile>::stage_size;
     tile.step(a, a + rows * stride);
@@ -228,9 +230,9 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
     next = next + 1 == conv_stages ? 0 : next + 1;
   }
   copy_async_wait<0>();
-  __syncthreads();  // stages become results
+  __syncthreads();  // the results overwrite the stages
 
-  // The activation comes after: here it would stand once for each of a thread's sums.
+  // The activation is applied below: here its code would be repeated for each sum of a thread.
   tile.each([&](int r, int n, T sum) { s.values[r * (Columns + 1) + n] = sum + s.bias[n]; });
   __syncthreads();
   const long long pixels = static_cast<long long>(p.out_h) * p.out_w;
@@ -239,21 +241,21 @@ __global__ void __launch_bounds__(conv_threads, 2) conv2d_rows(ConvProblem<T> p)
     const ConvTarget target = s.target[window];
     if (target.pixel < 0 || n0 + n >= p.og) continue;
     const T* const from = s.values + window * positions * (Columns + 1) + n;
-    T most = F::of(from[0]);
+    T max = F::of(from[0]);
     int place = 0;
     for (int u = 1; u < positions; ++u) {
       const T v = F::of(from[u * (Columns + 1)]);
-      if (v > most || v != v) most = v, place = u;  // a NaN wins
+      if (v > max || v != v) max = v, place = u;  // a NaN wins
     }
     const int o = group * p.og + n0 + n;
     T* const to = p.y + (p.channels_first ? (target.pixel - target.in_image) * p.o + o * pixels + target.in_image
                                           : target.pixel * p.o + o);
-    *to = p.add ? *to + most : most;
+    *to = p.accumulate ? *to + max : max;
     if (p.argmax) p.argmax[target.pixel * p.o + o] = static_cast<std::uint8_t>(place);
   }
 }
 
-/// Max-pooling of z (batch, h, w, o), which is of no more use: for windows that are too large for a tile.
+/// Max pooling of z (batch, h, w, o), for windows that are too large for a tile. z is not used afterwards.
 template <class T>
 __global__ void conv2d_pool(const T* z, int batch, int h, int w, int o, Window pool, bool channels_first, T* y,
                             std::uint8_t* argmax) {
@@ -263,30 +265,30 @@ __global__ void conv2d_pool(const T* z, int batch, int h, int w, int o, Window p
   const std::size_t pixel = e / static_cast<std::size_t>(o), image = pixel / static_cast<std::size_t>(oh * ow);
   const int n = static_cast<int>(e % static_cast<std::size_t>(o)),
             q = static_cast<int>(pixel % static_cast<std::size_t>(oh * ow));
-  T most = T(0);
+  T max = T(0);
   int place = 0;
   for (int u = 0; u < pool.kh * pool.kw; ++u) {
     const int row = q / ow * pool.kh + u / pool.kw, column = q % ow * pool.kw + u % pool.kw;
     const T v = z[(image * static_cast<std::size_t>(h * w) + static_cast<std::size_t>(row * w + column)) *
                       static_cast<std::size_t>(o) +
                   static_cast<std::size_t>(n)];
-    if (u == 0 || v > most || v != v) most = v, place = u;
+    if (u == 0 || v > max || v != v) max = v, place = u;
   }
   y[channels_first
         ? (image * static_cast<std::size_t>(o) + static_cast<std::size_t>(n)) * static_cast<std::size_t>(oh * ow) +
               static_cast<std::size_t>(q)
-        : e] = most;
+        : e] = max;
   if (argmax) argmax[e] = static_cast<std::uint8_t>(place);
 }
 
-/// Columns of a tile for so many results a pixel: few are wasted; a wide tile reads less for each.
+/// Columns of a tile for og results per pixel: few columns are unused, and a wide tile reads less per result.
 constexpr int conv_tile_columns(int og) {
   const auto cost = [og](int columns, int weight) { return (og + columns - 1) / columns * columns * weight; };
   const int wide = cost(64, 4), middle = cost(32, 5), narrow = cost(16, 6);
   return wide <= middle && wide <= narrow ? 64 : middle <= narrow ? 32 : 16;
 }
 
-/// Whether 16 bytes hold channels of one pixel alone.
+/// Whether 16 bytes always hold channels of a single pixel.
 template <class T>
 constexpr bool conv_is_wide(int cg) {
   return cg % Wide<T>::size == 0;
@@ -302,18 +304,18 @@ void launch_rows(const Cuda& dev, const char* name, const ConvProblem<T>& p, int
          {conv_threads}, sizeof(Shared), p);
 }
 
-/// `from`, or where it is not aligned to 16 bytes, as no tensor of a model is, a copy that is.
+/// Returns `from`, or an aligned copy if it is not aligned to 16 bytes. Tensors of a model are always aligned.
 template <class T>
-const T* conv_aligned(const Cuda& dev, Scratch& scratch, const T* from, std::size_t n) {
+const T* conv_aligned(const Cuda& dev, ScratchAllocator& scratch, const T* from, std::size_t n) {
   if (is_wide_aligned(from)) return from;
   T* const to = scratch.take<T>(n);
   copy(dev, from, to, n);
   return to;
 }
 
-/// `results`: those of an image, of the largest class. CG and OG are p's, K = taps CG.
+/// `results`: per image, in the largest class. CG and OG equal p.cg and p.og. K = Taps * CG.
 template <int CG, int OG, int Taps, class Source, class F, class T>
-void run_rows(const Cuda& dev, Scratch& scratch, const char* name, ConvProblem<T> p, int results) {
+void run_rows(const Cuda& dev, ScratchAllocator& scratch, const char* name, ConvProblem<T> p, int results) {
   constexpr int columns = conv_tile_columns(OG);
   if constexpr (conv_is_wide<T>(CG)) {
     const std::size_t n = static_cast<std::size_t>(p.batch) * static_cast<std::size_t>(p.h * p.wide * p.c);
@@ -331,3 +333,5 @@ void run_rows(const Cuda& dev, Scratch& scratch, const char* name, ConvProblem<T
 }
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

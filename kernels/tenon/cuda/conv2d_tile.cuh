@@ -1,17 +1,19 @@
-// The inner part of a convolution on 128 threads: C += A B of tiles in shared memory, with its sums in registers.
-//   RowsTile   A (rows, K), B (columns, K), k side by side: a forward convolution, and the gradient of x
-//   ColumnsTile   A (K, rows), B (K, columns): the gradient of the weights, whose K are pixels
-//   step(a, b)   one stage; each(f)   f(row, column, sum) for the sums of this thread
-// Strategy  fp32: 8 x 4 sums a thread, read as 16 bytes. tf32 and bf16: 1024 sums a warp by tensor cores, values
-//           rounded as they are read. Which k a lane takes for which of an instruction's is free, as long as A and B
-//           agree: they are chosen so that reads are wide (rows) or free of bank conflicts (columns).
-// Fits      tiles of 4096 sums: 64 x 64, 128 x 32, 256 x 16 (rows); 64 x 64, 64 x 32, 64 x 16 (columns; the block's
-//           warps then share out the pixels, and have 1, 2 or 4 sums of each place).
+// The inner part of a convolution on 128 threads: C += A B of tiles in shared memory, with the sums in registers.
+//   RowsTile      A (rows, K), B (columns, K), k contiguous: forward convolution, and gradient of x
+//   ColumnsTile   A (K, rows), B (K, columns): gradient of the weights, where K counts pixels
+//   step(a, b)    one stage; each(f) calls f(row, column, sum) for the sums of this thread
+// Strategy  fp32: a thread has 8 x 4 sums and reads 16 bytes at a time. tf32 and bf16: a warp has 1024 sums on tensor
+//           cores; values are rounded when they are read. A lane may use any k for any k of an instruction, if A and B
+//           agree. The choice makes reads wide (rows) or free of bank conflicts (columns).
+// Fits      tiles of 4096 sums: 64 x 64, 128 x 32, 256 x 16 (rows); 64 x 64, 64 x 32, 64 x 16 (columns: the warps of a
+//           block split the pixels and have 1, 2 or 4 partial sums of each element).
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/core/geometry.hpp"
 #include "tenon/cuda/launch.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::cuda {
 
@@ -33,7 +35,7 @@ struct WarpSums {
     for (int i = 0; i < down; ++i)
       for (int j = 0; j < across; ++j) mma_bf16(sum[i][j], a[i], b[j]);
   }
-  /// Of the warp whose first row and column are these.
+  /// Calls f(row, column, sum) for the sums of this lane. `row` and `column` are the first ones of the warp.
   template <class F>
   __device__ __forceinline__ void each(int row, int column, F&& f) const {
     const int g = static_cast<int>(lane() / 4), t = static_cast<int>(lane() % 4);
@@ -43,7 +45,7 @@ struct WarpSums {
   }
 };
 
-/// k side by side. A row of a stage holds 64 bytes of values.
+/// k is contiguous. A row of a stage holds 64 bytes of values.
 template <class T, CudaMath M, int Columns>
 struct RowsTile;
 
@@ -51,7 +53,7 @@ template <class T, int Columns>
 struct RowsTile<T, CudaMath::fp32, Columns> {
   using value = T;
   static constexpr int columns = Columns, rows = 4096 / Columns, depth = 64 / static_cast<int>(sizeof(T));
-  static constexpr int stride = depth + Wide<T>::size;  // eight neighbouring rows lie in different banks
+  static constexpr int stride = depth + Wide<T>::size;  // eight adjacent rows lie in different banks
   static constexpr int across = Columns / 4, down = conv_threads / across;
   T sum[8][4] = {};
 
@@ -74,14 +76,14 @@ struct RowsTile<T, CudaMath::fp32, Columns> {
   }
 };
 
-// Lane t of four takes k = 4 t to 4 t + 3 of 16: of bf16's 16 the places 2 t, 2 t + 1, 2 t + 8 and 2 t + 9; of tf32's
-// twice 8 the places t and t + 4 each time.
+// Lane t of four takes k = 4 t to 4 t + 3 of 16. In the bf16 instruction of 16 k these are at positions 2 t, 2 t + 1,
+// 2 t + 8 and 2 t + 9. In each of the two tf32 instructions of 8 k they are at positions t and t + 4.
 template <CudaMath M, int Columns>
   requires(M != CudaMath::fp32)
 struct RowsTile<float, M, Columns> {
   using value = float;
   static constexpr int columns = Columns, rows = 4096 / Columns, depth = 16;
-  static constexpr int stride = depth;  // eight lanes read two rows whole
+  static constexpr int stride = depth;  // eight lanes read two whole rows
   static constexpr int wn = Columns < 32 ? Columns : 32, wm = 1024 / wn, warps_across = Columns / wn;
   WarpSums<wm, wn> sums;
 
@@ -121,7 +123,7 @@ struct RowsTile<float, M, Columns> {
   }
 };
 
-/// Rows and columns side by side. A stage holds `parts` times `depth` of K, a part for each share of the warps.
+/// Rows and columns are contiguous. A stage holds `parts` times `depth` of K, one part for each group of warps.
 template <class T, CudaMath M, int Columns>
 struct ColumnsTile;
 
@@ -209,7 +211,7 @@ struct ColumnsTile<float, M, Columns> {
 
 // --- filling a stage -------------------------------------------------------------------------------------------------
 
-/// Copies 16 bytes (Vec) or one value to shared memory, zeros if not `live`; done when copy_async_wait says so.
+/// Copies 16 bytes (Vec) or one value to shared memory, or zeros if not `live`. Complete after copy_async_wait.
 template <bool Vec, class T>
 __device__ __forceinline__ void copy_piece(T* to, const T* from, bool live) {
   if constexpr (Vec)
@@ -220,7 +222,7 @@ __device__ __forceinline__ void copy_piece(T* to, const T* from, bool live) {
     *to = live ? *from : T(0);
 }
 
-/// What dz is read from: as it is, or from what a pool of Down x Across has left of it and the places of its maxima.
+/// How dz is stored: in full, or after a pool of Down x Across, with the positions of the maxima.
 struct DenseGradient {
   static constexpr bool pooled = false;
   static constexpr int down = 1, across = 1;
@@ -231,7 +233,8 @@ struct PooledGradient {
   static constexpr int down = Down, across = Across;
 };
 
-/// Values of a pooled gradient on their way to shared memory: those whose maximum was at `place` are passed on.
+/// Values of a pooled gradient between load and store to shared memory. A value is stored if its maximum was at `place`,
+/// else 0.
 template <class T, bool Vec>
 struct Spreading {
   static constexpr int size = Vec ? Wide<T>::size : 1;
@@ -268,3 +271,5 @@ struct Spreading {
 };
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

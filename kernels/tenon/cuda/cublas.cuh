@@ -1,9 +1,10 @@
-// Large products of floats by cuBLAS, which is opened when the first of them comes and never linked: it is hundreds of
+// Large float matrix products by cuBLAS. The first such product loads cuBLAS. It is never linked: it has hundreds of
 // megabytes, and a program that is linked to it starts a tenth of a second later.
-//   multiply<F, KA, KB>(dev, p)   C = f(A B + bias) or C += A B: by cuBLAS if p is large and it is there, else by gemm.cuh
-//   cublas_problem()              why it is not there, in one line with what to do; empty if it is
-// A program that is linked to cuBLAS all the same uses what it is linked to. Where it cannot be opened, our own kernels
-// do its work: the results differ in rounding alone.
+//   multiply<F, KA, KB>(dev, p)   C = f(A B + bias) or C += A B: by cuBLAS if p is large and it is available, else by
+//                                 gemm.cuh
+//   cublas_problem()              why cuBLAS cannot be loaded, in one line with a remedy; empty if it can
+// If a program is linked to cuBLAS, that library is used. If cuBLAS cannot be loaded, our own kernels are used: the results
+// differ only in rounding.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,20 +18,22 @@
 #include "tenon/cuda/elementwise.cuh"
 #include "tenon/cuda/gemm.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
 namespace cuda {
 
-// From where on cuBLAS is used: 4 us at the peak of an H100 in float. In shorter products the fused activation and tiles
-// for few blocks count for more than its speed. Estimated, not measured.
+// The smallest product that cuBLAS computes: 4 us at the peak of an H100 in float. In smaller products the fused activation
+// and the tiles for few blocks save more than the speed of cuBLAS. Estimated, not measured.
 inline constexpr double cublas_operations = double{1 << 27};  // M N K
-inline constexpr int cublas_least = 128;                      // each of them
+inline constexpr int cublas_min = 128;                        // each of M, N and K
 
-// Its header declares cublasGemmEx twice.
+// cublas_v2.h declares cublasGemmEx twice.
 using CublasGemm = cublasStatus_t (*)(cublasHandle_t, cublasOperation_t, cublasOperation_t, int, int, int, const void*,
                                       const void*, cudaDataType, int, const void*, cudaDataType, int, const void*,
                                       void*, cudaDataType, int, cublasComputeType_t, cublasGemmAlgo_t);
-static_assert(sizeof(static_cast<CublasGemm>(&cublasGemmEx)) > 0);
+static_assert(sizeof(static_cast<CublasGemm>(&cublasGemmEx)) > 0);  // NOLINT(bugprone-sizeof-expression)
 
 struct CublasCalls {
   decltype(&cublasCreate_v2) create = nullptr;
@@ -42,7 +45,7 @@ struct CublasCalls {
   CublasGemm gemm = nullptr;
 };
 
-/// Fills the table; what is returned is as of cublas_problem().
+/// Fills the table. Returns the same text as cublas_problem().
 inline std::string load_cublas(CublasCalls& calls) {
 #if TENON_SIMT
   calls = {&cublasCreate_v2,   &cublasDestroy_v2,      &cublasSetStream_v2, &cublasSetWorkspace_v2,
@@ -54,7 +57,7 @@ inline std::string load_cublas(CublasCalls& calls) {
     std::string first;
     library = nullptr;
     for (const char* name : {"libcublas.so.13", "libcublas.so.12", "libcublas.so"}) {
-      library = dlopen(name, RTLD_NOW | RTLD_LOCAL);  // never closed: it does not survive that well
+      library = dlopen(name, RTLD_NOW | RTLD_LOCAL);  // never closed: cuBLAS does not tolerate it well
       if (library) break;
       if (const char* why = dlerror(); why && first.empty()) first = why;
     }
@@ -79,7 +82,7 @@ inline std::string load_cublas(CublasCalls& calls) {
 #endif
 }
 
-/// cuBLAS for one device: its handle, bound to the stream. Without a handle it is not used.
+/// cuBLAS for one device: its handle, bound to the stream. If the handle is null, cuBLAS is not used.
 struct Cublas {
   CublasCalls calls;
   cublasHandle_t handle = nullptr;
@@ -89,7 +92,7 @@ struct Cublas {
   Cublas() = default;
   explicit Cublas(const CudaState& s) : problem(load_cublas(calls)) {
     if (!problem.empty()) return;
-    // NVIDIA's advice. With a workspace of its own, cuBLAS would allocate one for every recorded graph.
+    // Sizes recommended by NVIDIA. Without this workspace, cuBLAS would allocate one for every captured graph.
     const std::size_t mebibytes = s.capability >= 90 ? 32 : 4, bytes = mebibytes << 20;
     if (succeeded(calls.create(&handle), "cublasCreate") &&
         succeeded(calls.set_stream(handle, s.stream), "cublasSetStream") &&
@@ -98,8 +101,8 @@ struct Cublas {
         static_cast<void>(cudaGetLastError());
         problem = "expected " + std::to_string(mebibytes) + " MiB for cuBLAS, got \"" + cudaGetErrorString(e) + '"';
       } else {
-        succeeded(calls.set_workspace(handle, workspace, bytes),
-                  "cublasSetWorkspace");  // after the stream, which unsets it
+        // after cublasSetStream, which unsets the workspace
+        succeeded(calls.set_workspace(handle, workspace, bytes), "cublasSetWorkspace");
       }
     }
     if (!problem.empty()) close();
@@ -121,7 +124,7 @@ struct Cublas {
   }
 };
 
-/// The device's, opened now if nobody has tried; null if it is not to be had. A step that is being recorded opens nothing.
+/// cuBLAS of the device, loaded by the first call. Null if cuBLAS is unavailable. Never loaded while scratch_fixed is set.
 inline const Cublas* open_cublas(const Cuda& dev) {
   CudaState& s = dev.state();
   const OnGpu on(dev);
@@ -132,12 +135,12 @@ inline const Cublas* open_cublas(const Cuda& dev) {
 
 template <class T>
 bool is_large(const Product<T>& p) {
-  return std::is_same_v<T, float> && p.m >= cublas_least && p.n >= cublas_least && p.k >= cublas_least &&
+  return std::is_same_v<T, float> && p.m >= cublas_min && p.n >= cublas_min && p.k >= cublas_min &&
          static_cast<double>(p.m) * p.n * p.k >= cublas_operations;
 }
 
-/// C = A B or C += A B by cuBLAS, if p is large and cuBLAS allowed and there. While scratch is measured the answer is no:
-/// a smaller batch may need ours.
+/// C = A B or C += A B by cuBLAS, if p is large and cuBLAS is allowed and available. Returns whether it did. Returns false
+/// while scratch is measured, because a smaller batch may need our own kernel.
 template <bool KA, bool KB>
 bool cublas_gemm(const Cuda& dev, const Product<float>& p) {
   CudaState& s = dev.state();
@@ -145,11 +148,11 @@ bool cublas_gemm(const Cuda& dev, const Product<float>& p) {
   const Cublas* const cublas = open_cublas(dev);
   if (!cublas || s.measuring) return false;
   const OnGpu on(dev);
-  const float one = 1, beta = p.add ? 1 : 0;
+  const float one = 1, beta = p.accumulate ? 1 : 0;
   const cublasComputeType_t compute = dev.math == CudaMath::fp32   ? CUBLAS_COMPUTE_32F
                                       : dev.math == CudaMath::tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32
                                                                    : CUBLAS_COMPUTE_32F_FAST_16BF;
-  // cuBLAS reads by columns: what it calls C is ours transposed, B^T A^T.
+  // cuBLAS is column-major: its C is our C transposed, B^T A^T.
   const cublasStatus_t status =
       cublas->calls.gemm(cublas->handle, KB ? CUBLAS_OP_T : CUBLAS_OP_N, KA ? CUBLAS_OP_N : CUBLAS_OP_T, p.n, p.m, p.k,
                          &one, p.b, CUDA_R_32F, static_cast<int>(p.b_ld), p.a, CUDA_R_32F, static_cast<int>(p.a_ld),
@@ -177,7 +180,7 @@ struct AddBias {
   __device__ void one(std::size_t i) const { y[i] = F::of(bias ? y[i] + bias[i % cols] : y[i]); }
 };
 
-/// C = f(A B + bias) or C += A B, rows of C side by side.
+/// C = f(A B + bias) or C += A B. C is contiguous.
 template <class F, bool KA, bool KB, class T>
 void multiply(const Cuda& dev, const Product<T>& p) {
   if constexpr (std::is_same_v<T, float>)
@@ -190,7 +193,7 @@ void multiply(const Cuda& dev, const Product<T>& p) {
   gemm<F, KA, KB>(dev, p);
 }
 
-/// gemm_pair() with what is large left to cuBLAS.
+/// gemm_pair(), except that cuBLAS computes the large products.
 template <class T>
 void multiply_pair(const Cuda& dev, Product<T> p, Product<T> q) {
   if constexpr (std::is_same_v<T, float>) {
@@ -202,10 +205,12 @@ void multiply_pair(const Cuda& dev, Product<T> p, Product<T> q) {
 
 }  // namespace cuda
 
-/// Why cuBLAS cannot be opened here, in one line with what to do; empty if it can.
+/// Why cuBLAS cannot be loaded here, in one line with a remedy. Empty if it can.
 inline std::string cublas_problem() {
   cuda::CublasCalls calls;
   return cuda::load_cublas(calls);
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

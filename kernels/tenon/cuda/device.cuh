@@ -1,10 +1,9 @@
-// What a Cuda handle points to: stream, limits of the GPU, scratch memory, the place of the running step. And moving
-// numbers between host and device.
+// The state behind a Cuda handle: the stream, limits of the GPU and scratch memory. Copies between host and device.
 //   copy(dev, from, to, n)       device to device, in order with the kernels
-//   upload(dev, from, to, n)     host to device; `from` may be changed when it returns
+//   upload(dev, from, to, n)     host to device; `from` may be changed after it returns
 //   download(dev, from, to, n)   device to host; waits
 //   fill_zeros(dev, to, n)
-//   wait(dev)                    until all is done; throws what went wrong in a kernel, with the name of the last one
+//   wait(dev)                    waits for all work; throws Error if a kernel failed, and names the last kernel
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -15,10 +14,11 @@
 #include <string>
 #include <vector>
 
-#include "tenon/core/arguments.hpp"
 #include "tenon/core/cuda.hpp"
 #include "tenon/core/error.hpp"
-#include "tenon/core/os.hpp"
+#include "tenon/core/gpu_advice.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -29,27 +29,23 @@ struct CudaState {
   std::string name;
   int capability = 0;  // 10 * major + minor
   int multiprocessors = 0;
-  std::size_t shared_limit = 0;  // bytes of shared memory that a block may ask for
-  bool reads_pageable = false;   // the GPU may read ordinary host memory by itself, and so after a copy has returned
+  std::size_t shared_limit = 0;  // maximum bytes of shared memory per block
+  bool reads_pageable = false;   // the GPU may read pageable host memory itself, even after a copy has returned
   cudaStream_t stream = nullptr;
   const char* last_kernel = "none";
 
-  // Scratch: a stack of pieces that lives as long as the function that takes them (class Scratch in launch.cuh).
+  // Scratch: a stack of pieces. A piece lives as long as the function that takes it (ScratchAllocator in launch.cuh).
   char* scratch = nullptr;
-  std::size_t scratch_bytes = 0, scratch_used = 0, scratch_most = 0;
-  std::vector<void*> outgrown;  // scratch of before, in which pieces still lie
-  bool scratch_fixed =
-      false;  // it may not grow any more: a step is being recorded, or was promised to allocate nothing
-  bool scratch_recorded = false;  // graphs point into it, so that outgrown memory is kept as long as this
+  std::size_t scratch_bytes = 0, scratch_used = 0, scratch_max = 0;
+  std::vector<void*> outgrown;  // earlier scratch memory that may still hold pieces
+  // Scratch must not grow: a step is being recorded, or a step must not allocate.
+  bool scratch_fixed = false;
+  bool scratch_recorded = false;  // graphs point into it, so outgrown memory is kept as long as this object
   bool measuring = false;         // launches do nothing; scratch is only counted
 
-  // In device memory, while a step is being recorded; else null.
-  CudaCursor* cursor = nullptr;
-  LossSums* loss_sums = nullptr;  // where the loss leaves the sums of the batch
+  unsigned* tickets = nullptr;  // cuda_tickets zeros in device memory. A kernel that counts its blocks resets them.
 
-  unsigned* tickets = nullptr;  // cuda_tickets zeros in device memory: a kernel that counts its blocks leaves zeros
-
-  std::shared_ptr<void> cublas;  // what cublas.cuh has opened, or why it could not
+  std::shared_ptr<void> cublas;  // Cublas of cublas.cuh, or why it could not be loaded
 
   CudaState() = default;
   CudaState(const CudaState&) = delete;
@@ -58,9 +54,9 @@ struct CudaState {
 
 namespace cuda {
 
-inline constexpr int least_capability = 80;  // 10 * major + minor: copies past registers, mma of tf32 and bf16
+inline constexpr int min_capability = 80;  // 10 * major + minor: needed for cp.async, and mma of tf32 and bf16
 
-/// Never launched: what CUDA says of it, it says of every kernel of this unit.
+/// Never launched. Its attributes stand for those of every kernel of this translation unit.
 template <class = void>
 __global__ void any_kernel() {}
 
@@ -68,14 +64,14 @@ __global__ void any_kernel() {}
 
 namespace detail {
 
-/// What nvcc was told to compile this unit for: "sm_80 sm_90".
+/// The architectures that nvcc compiles this translation unit for: "sm_80 sm_90".
 inline std::string compiled_architectures() {
   std::string text;
   for (const int a : {__CUDA_ARCH_LIST__}) text += (text.empty() ? "sm_" : " sm_") + std::to_string(a / 10);
   return text;
 }
 
-/// Whether that error means that there is no code for the GPU, be it compiled before or now, by the driver.
+/// Whether the error means that there is no code for the GPU, neither precompiled nor compiled by the driver.
 inline bool is_no_code(cudaError_t e) {
   return e == cudaErrorNoKernelImageForDevice || e == cudaErrorInvalidDeviceFunction || e == cudaErrorInvalidPtx ||
          e == cudaErrorUnsupportedPtxVersion || e == cudaErrorJitCompilerNotFound;
@@ -85,7 +81,7 @@ inline std::string no_code_text(int ordinal) {
   cudaDeviceProp p{};
   static_cast<void>(cudaGetDeviceProperties(&p, ordinal));
   const int capability = 10 * p.major + p.minor;
-  if (capability < cuda::least_capability)
+  if (capability < cuda::min_capability)
     return "expected a GPU of compute capability 8.0 or newer, got " + std::string(p.name) + " of " +
            std::to_string(p.major) + "." + std::to_string(p.minor) + ": use --device cpu";
   const std::string sm = std::to_string(capability);
@@ -93,7 +89,7 @@ inline std::string no_code_text(int ordinal) {
          ": configure with -DCMAKE_CUDA_ARCHITECTURES=" + sm + " (nvcc -arch=sm_" + sm + ") and build again";
 }
 
-/// A line of the library's; as the default of an argument, that of the call.
+/// A source line of the library. As a default argument, it is the line of the call.
 struct Line {
   const char* file;
   int number;
@@ -103,7 +99,7 @@ struct Line {
   }
 };
 
-/// Why a call of CUDA's failed, and in which line. Errors of kernels come late, so the last one launched is named.
+/// Why a CUDA call failed, and in which line. Kernel errors are reported late, so the last kernel launched is named.
 inline Error cuda_error(const char* call, cudaError_t e, const char* last_kernel, const Line& line) {
   std::string text = std::string("expected ") + call + " to succeed, got \"" + cudaGetErrorString(e) + "\"";
   if (e == cudaErrorMemoryAllocation)
@@ -127,30 +123,21 @@ inline std::string no_device_text(cudaError_t e) {
   int driver = 0;
   static_cast<void>(cudaDriverGetVersion(&driver));
   static_cast<void>(cudaGetLastError());
-  const bool container = in_container();
-  const std::string give = container ? ": start the container with --gpus all" : "";
-  if (driver == 0)
-    return "expected NVIDIA's driver, got none" +
-           (container ? give : std::string(": install it (nvidia-smi must work), or use --device cpu"));
+  const auto environment = tenon::detail::GpuEnvironment::current();
+  if (driver == 0) return "expected NVIDIA's driver, got none: " + tenon::detail::no_driver_advice(environment);
   if (e == cudaErrorInsufficientDriver)
     // A driver runs programs of every later CUDA with the same major number.
     return "expected a driver for CUDA " + driver_version_text(CUDART_VERSION / 1000 * 1000) +
            " or newer, got one for CUDA " + driver_version_text(driver) + ": update NVIDIA's driver";
   if (e == cudaErrorNoDevice || e == cudaSuccess)
-    return "expected an NVIDIA GPU, got none" +
-           (container ? give : std::string(": look at nvidia-smi and at CUDA_VISIBLE_DEVICES"));
-  return std::string("expected an NVIDIA GPU that works, got \"") + cudaGetErrorString(e) + "\": " +
-         (e == cudaErrorSystemNotReady ? "start NVIDIA's fabric manager (systemctl status nvidia-fabricmanager)"
-          : e == cudaErrorSystemDriverMismatch
-              ? "restart the machine: its driver was updated, and the kernel has the one of before"
-          : e == cudaErrorDevicesUnavailable
-              ? "see which process has the GPU for itself (nvidia-smi -q -d COMPUTE), or use --device cpu"
-              : "look at nvidia-smi and dmesg, or use --device cpu");
+    return "expected an NVIDIA GPU, got none: " + tenon::detail::no_gpu_advice(environment);
+  return std::string("expected an NVIDIA GPU that works, got \"") + cudaGetErrorString(e) +
+         "\": " + tenon::detail::gpu_error_advice(e, environment);
 }
 
 }  // namespace detail
 
-/// While it lives, what the calling thread asks of the runtime goes to that GPU, if it could be had: it never throws.
+/// During its lifetime, runtime calls of the calling thread go to this GPU, if it can be selected. It never throws.
 class TryOnGpu {
  public:
   explicit TryOnGpu(int ordinal) noexcept : status_(cudaGetDevice(&before_)) {
@@ -171,7 +158,8 @@ class TryOnGpu {
   cudaError_t status_;
 };
 
-/// The same where it must be had. A stream's kernels are launched, and its functions set up, on its own GPU alone.
+/// The same, but throws Error if the GPU cannot be selected. Kernels of a stream can be launched and configured only while
+/// the GPU of the stream is selected.
 class OnGpu : public TryOnGpu {
  public:
   explicit OnGpu(int ordinal) : TryOnGpu(ordinal) { detail::check(status(), "cudaSetDevice"); }
@@ -232,8 +220,8 @@ void* cuda_allocate(std::size_t bytes, int& gpu) {
   if (gpu < 0) gpu = on.before();
   void* p = nullptr;
   detail::check(cudaMalloc(&p, bytes), ("cudaMalloc of " + std::to_string(bytes) + " bytes").c_str());
-  // Our streams do not wait for the legacy stream in which this runs, so this is waited for here; not for the device, for
-  // another thread may be recording on it.
+  // cudaMemset runs in the legacy stream. Our streams do not wait for that stream, so wait for it here. Do not wait for the
+  // device: another thread may be recording on it.
   detail::check(cudaMemset(p, 0, bytes), "cudaMemset");
   detail::check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
   return p;
@@ -245,13 +233,26 @@ void cuda_free(void* p, int gpu) noexcept {
   static_cast<void>(cudaFree(p));
 }
 
-// For units that see the declarations alone (core/cuda.hpp). The linker keeps one of each.
+template <class>
+void cuda_pointer_on_host() {
+#if TENON_SIMT
+  if (simt::in_kernel()) return;
+#endif
+  throw Error(
+      "cuda",
+      "expected a pointer into memory of the GPU to be followed by a kernel alone, got it followed by the host: "
+      "hand it to the kernel, which reads the numbers of the running step");
+}
+
+// For translation units that have only the declarations (core/cuda.hpp). The linker keeps one of each.
 template std::string cuda_problem<void>(int);
 template std::shared_ptr<CudaState> open_cuda<void>(int);
 template void* cuda_allocate<void>(std::size_t, int&);
 template void cuda_free<void>(void*, int) noexcept;
+template void cuda_pointer_on_host<void>();
 
-inline void wait(const Cuda& dev) {
+template <class>
+void wait(const Cuda& dev) {
   const OnGpu on(dev);
   detail::check(cudaStreamSynchronize(dev.state().stream), "cudaStreamSynchronize", dev.state().last_kernel);
 }
@@ -268,8 +269,8 @@ template <class T>
 void upload(const Cuda& dev, const T* from, T* to, std::size_t n) {
   if (n == 0 || dev.state().measuring) return;
   const OnGpu on(dev);
-  // Ordinary host memory is copied aside before the call returns (CUDA Runtime API, "API synchronization behavior"), but
-  // perhaps not where the GPU can read it.
+  // Pageable host memory is staged before the call returns (CUDA Runtime API, "API synchronization behavior"), but perhaps
+  // not if the GPU can read it.
   detail::check(cudaMemcpyAsync(to, from, n * sizeof(T), cudaMemcpyHostToDevice, dev.state().stream),
                 "cudaMemcpyAsync to the GPU", dev.state().last_kernel);
   if (dev.state().reads_pageable) wait(dev);
@@ -292,3 +293,5 @@ void fill_zeros(const Cuda& dev, T* to, std::size_t n) {
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,14 +1,18 @@
-// Gathering a batch from a data set in the device's memory: order, augmentation, normalisation, layout, in one visit to
-// the bytes; as cpu/gather.hpp, to the bit where its vectors are AVX2.
-//   images (N, H, W, C) or planar (N, C, H, W), bytes   ->   x (B, ...), channels-last, or planar if asked
-//   labels (N), bytes                                   ->   y (B), int32
-//   row b is sample order(first + b), changed as augmentation.draw(first + b) says; each value pixel * scale + offset
-// In a recorded step the first position and the epoch of the keys are the cursor's; gather_recorded reads all else, too,
-// from memory, so that what was recorded holds for every data set.
-// Strategy  a block owns a sample. One of its threads finds out which, another how it is changed; then each makes four
-//           values at a time, stored 16 bytes at once, and loaded as one word where the pixels stay in order.
+// Gathers a batch from a data set in device memory.
+//   gather_batch   images (N, H, W, C) or planar (N, C, H, W), bytes   ->   x (B, ...), channels-last, or planar on request
+//                  labels (N), bytes                                   ->   labels (B), int32; zeros if there are none
+//                  order, augmentation, normalization and layout in one pass over the bytes, as cpu/gather.hpp, with the
+//                  bits of its vector code
+//   gather_rows    x (N, I), targets (N, K)                            ->   x (B, I), targets (B, K)
+// Row b is sample order(position) with position = step.first_sample + b. The kernel reads the source and the step, so a
+// recorded graph works for every data set of the same kind.
+// Strategy  images: a block owns a sample. One of its threads computes its index, another its augmentation. Then each
+//           thread computes four values at a time, stored 16 bytes at a time, and loaded as one word if the pixels stay
+//           in order.
+//           rows: a warp owns a row, or a block does if the row is long. Each thread computes the index itself.
 // Fits      any extents, 1 to 4 channels.
-// Cost      5 bytes a value. Six calls of Philox, one after the other, before the first byte is known.
+// Cost      5 bytes per value of an image, 2 sizeof(T) per value of a row. Six calls of Philox in sequence (128 for a
+//           small set) before the first byte is known.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -17,43 +21,24 @@
 #include <cstring>
 #include <type_traits>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/common/gather.hpp"
+#include "tenon/core/step_state.hpp"
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/launch.cuh"
 #include "tenon/cuda/rounding.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
 namespace cuda {
 
-/// Which samples, in which order.
-struct GatherOrder {
-  Order order;
-  Augmentation augmentation;
-  std::uint64_t first;
-  const CudaCursor* cursor;  // of a recorded step, or null
-
-  __device__ __forceinline__ std::uint64_t position(std::uint64_t row) const {
-    return (cursor ? cursor->first_sample : first) + row;
-  }
-  __device__ __forceinline__ std::uint64_t index(std::uint64_t row) const {
-    Order now = order;
-    if (cursor) now.permutation.key.step = cursor->epoch;
-    return now(position(row));
-  }
-  __device__ __forceinline__ Augmentation::Drawn drawn(std::uint64_t row) const {
-    Augmentation now = augmentation;
-    if (cursor) now.key.step = cursor->epoch;
-    return now.draw(position(row));
-  }
-};
-
 template <class T>
 struct GatherTarget {
   T* x;
-  std::int32_t* y;  // or null
+  std::int32_t* y;  // labels; null: not wanted
   bool planar;
-  bool wide;  // rows begin at multiples of 16 bytes, and are as long
+  bool wide;  // the address and length of each row are multiples of 16 bytes
 };
 
 struct GatherShared {
@@ -61,29 +46,25 @@ struct GatherShared {
   Augmentation::Drawn drawn;
 };
 
-// The source is `given`, or where it is not null what lies at `recorded`.
 template <class T>
-__global__ void gather_sample(const __grid_constant__ ImageSource<T> given, const ImageSource<T>* recorded,
-                              std::uint64_t first, const CudaCursor* cursor, GatherTarget<T> to) {
+__global__ void gather_sample(const ImageSource<T>* source_address, const StepState* step, Pass pass,
+                              GatherTarget<T> to) {
   GatherShared& shared = shared_memory<GatherShared>();
-  const ImageSource<T>& source = recorded ? *recorded : given;
+  const ImageSource<T>& source = *source_address;
   const std::size_t b = blockIdx.x;
-  if (threadIdx.x == 0 || threadIdx.x == blockDim.x - 1) {
-    const GatherOrder which{source.order, source.augmentation, first, cursor};
-    if (threadIdx.x == 0) {
-      shared.index = which.index(b);
-      if (to.y) to.y[b] = source.labels ? source.labels[shared.index] : 0;
-    }
-    if (threadIdx.x == blockDim.x - 1) shared.drawn = which.drawn(b);
+  if (threadIdx.x == 0) {
+    shared.index = source.order(*step, pass)(step->first_sample + b);
+    if (to.y) to.y[b] = source.labels ? source.labels[shared.index] : 0;
   }
+  if (threadIdx.x == blockDim.x - 1) shared.drawn = source.augmentation(*step, pass).draw(step->first_sample + b);
   const Images from = source.images;
   __syncthreads();
   const int h = from.h, w = from.w, channels = from.c, sample = from.sample();
   const std::uint8_t* const image = from.pixels + shared.index * static_cast<std::uint64_t>(sample);
   T* const row = to.x + b * static_cast<std::size_t>(sample);
   const Augmentation::Drawn drawn = shared.drawn;
-  // As the CPU's vectors do it, which take consecutive floats of consecutive pixels: pixel * scale + offset is rounded once.
-  const bool once = sizeof(T) == sizeof(float) && (channels == 1 || (from.planar && to.planar));
+  // Where the pixels of a channel are consecutive, the CPU's vector code rounds pixel * scale + offset once.
+  const bool once = sizeof(T) == sizeof(float) && (channels == 1 || from.planar);
   const bool words = sample % 4 == 0 && reinterpret_cast<std::uintptr_t>(from.pixels) % 4 == 0;
   const bool in_order =
       drawn.down == 0 && drawn.right == 0 && !drawn.mirrored && (channels == 1 || from.planar == to.planar);
@@ -146,57 +127,53 @@ __global__ void gather_sample(const __grid_constant__ ImageSource<T> given, cons
   }
 }
 
+// `lanes` threads per row. lanes divides the block size.
+template <class T, class Target>
+__global__ void gather_row(const RowSource<T, Target>* source, const StepState* step, Pass pass, unsigned batch,
+                           unsigned lanes, unsigned values, unsigned width, T* x, Target* targets) {
+  const unsigned b = blockIdx.x * (blockDim.x / lanes) + threadIdx.x / lanes, first = threadIdx.x % lanes;
+  if (b >= batch) return;
+  const std::uint64_t index = source->order(*step, pass)(step->first_sample + b);
+  const T* const from = source->x + index * values;
+  T* const row = x + std::size_t{b} * values;
+  for (unsigned i = first; i < values; i += lanes) row[i] = from[i];
+  const Target* const t = source->targets;
+  for (unsigned i = first; i < width; i += lanes)
+    targets[std::size_t{b} * width + i] = t ? t[index * width + i] : Target{};
+}
+
 inline constexpr unsigned gather_threads = 256;
-
-template <class T, int... D>
-void gather(const Cuda& dev, const ImageSource<T>& given, const ImageSource<T>* recorded, std::uint64_t first,
-            Out<T, D...> x, std::int32_t* y, bool planar) {
-  constexpr int sample = Out<T, D...>::sample;
-  constexpr unsigned fours = (sample + 3) / 4, whole_warps = (fours + 31) / 32 * 32;
-  constexpr unsigned threads = whole_warps < gather_threads ? whole_warps : gather_threads;
-  launch(dev, "gather_images", gather_sample<T>, {static_cast<unsigned>(x.batch)}, {threads}, sizeof(GatherShared),
-         given, recorded, first, dev.state().cursor,
-         GatherTarget<T>{x.data, y, planar, sample % 4 == 0 && is_wide_aligned(x.data)});
-}
-
-template <unsigned Threads>
-__global__ void gather_label(const std::uint8_t* labels, GatherOrder which, std::size_t n, std::int32_t* y) {
-  const std::size_t b = global_thread();
-  if (b < n) y[b] = labels[which.index(b)];
-}
 
 }  // namespace cuda
 
-/// gather_images and, unless y is null, gather_labels in one launch.
+/// Gathers x.batch samples of the epoch from step->first_sample on. x holds (H, W, C), or (C, H, W) if planar. `labels` may
+/// be null. The images must fit x (Images::require_input).
 template <class T, int... D>
-void gather_batch(Cuda& dev, const Images& from, const std::uint8_t* labels, const Order& order, std::uint64_t first,
-                  const Augmentation& augmentation, const std::type_identity_t<Normalisation<T>>& normalisation,
-                  Out<T, D...> x, std::int32_t* y, bool planar = false) {
-  from.require_sample(Out<T, D...>::sample, Normalisation<T>::most_channels);
-  cuda::gather<T>(dev, {from, labels, order, augmentation, normalisation}, nullptr, first, x, y, planar);
+void gather_batch(Cuda& dev, std::type_identity_t<CudaPointer<const ImageSource<T>>> source,
+                  CudaPointer<const StepState> step, Pass pass, Out<T, Batch, D...> x, std::int32_t* labels,
+                  bool planar = false) {
+  constexpr int sample = Out<T, Batch, D...>::sample;
+  constexpr unsigned fours = (sample + 3) / 4, whole_warps = (fours + 31) / 32 * 32;
+  constexpr unsigned threads = whole_warps < cuda::gather_threads ? whole_warps : cuda::gather_threads;
+  cuda::launch(dev, "gather_images", cuda::gather_sample<T>, {static_cast<unsigned>(x.batch)}, {threads},
+               sizeof(cuda::GatherShared), source.get(), step.get(), pass,
+               cuda::GatherTarget<T>{x.data, labels, planar, sample % 4 == 0 && cuda::is_wide_aligned(x.data)});
 }
 
-/// gather_batch in a recorded step, of what `source` in the device's memory says when it is replayed; x is planar. Who
-/// writes it calls source.images.require_sample().
-template <class T, int... D>
-void gather_recorded(Cuda& dev, const ImageSource<T>* source, Out<T, D...> x, std::int32_t* y) {
-  cuda::gather<T>(dev, {}, source, 0, x, y, true);
-}
-
-/// x.batch images from position `first` of the epoch on. x holds (H, W, C), or (C, H, W) if planar.
-template <class T, int... D>
-void gather_images(Cuda& dev, const Images& from, const Order& order, std::uint64_t first,
-                   const Augmentation& augmentation, const std::type_identity_t<Normalisation<T>>& normalisation,
-                   Out<T, D...> x, bool planar = false) {
-  gather_batch<T>(dev, from, nullptr, order, first, augmentation, normalisation, x, nullptr, planar);
-}
-
-/// y[b] = labels[order(first + b)]
-inline void gather_labels(Cuda& dev, const std::uint8_t* labels, const Order& order, std::uint64_t first,
-                          Span<std::int32_t> y) {
-  constexpr unsigned threads = cuda::gather_threads;
-  cuda::launch(dev, "gather_labels", cuda::gather_label<threads>, {cuda::blocks_for(y.size, threads)}, {threads}, 0,
-               labels, cuda::GatherOrder{order, {}, first, dev.state().cursor}, y.size, y.data);
+/// Gathers x.batch rows of the epoch from step->first_sample on. Rows of the source have as many values as those of x, and
+/// `targets_per_sample` targets.
+template <class T, class Target, int... D>
+void gather_rows(Cuda& dev, std::type_identity_t<CudaPointer<const RowSource<T, Target>>> source,
+                 CudaPointer<const StepState> step, Pass pass, Out<T, Batch, D...> x, Target* targets,
+                 int targets_per_sample) {
+  constexpr unsigned values = static_cast<unsigned>(Out<T, Batch, D...>::sample), threads = cuda::gather_threads;
+  constexpr unsigned lanes = values <= 1024 ? cuda::warp_size : threads;
+  cuda::launch(dev, "gather_rows", cuda::gather_row<T, Target>,
+               {cuda::blocks_for(static_cast<std::size_t>(x.batch), threads / lanes)}, {threads}, 0, source.get(),
+               step.get(), pass, static_cast<unsigned>(x.batch), lanes, values,
+               static_cast<unsigned>(targets_per_sample), x.data, targets);
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

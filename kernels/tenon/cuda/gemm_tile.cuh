@@ -1,31 +1,33 @@
-// One tile of a product on a block: what gemm.cuh's kernels are made of.
+// One tile of a matrix product, computed by one block, for the kernels of gemm.cuh.
 //   C (M, N) = f(A (M, K) B (K, N) + bias (N)), or C += A B
 //   A   element (m, k) at a[m * a_ld + k] if KA, "by k", else at a[k * a_ld + m]
 //   B   element (k, n) at b[n * b_ld + k] if KB, else at b[k * b_ld + n]
-// Strategy  three stages of 32 of K in shared memory, copied asynchronously as they lie, 16 bytes at once where leading
-//           dimension and pointer allow it. The threads are groups, each of which has the whole tile for a part of every
-//           stage's K, so that small tiles have warps enough; their sums are added in order.
-//             fp32   a thread has 4 x 4 or 8 x 8 sums, a group 8 x 8 threads; fragments are read 16 bytes at once
-//             tf32   m16n8k8 of warps, factors rounded when they are read from shared memory
+// Strategy  three stages of 32 of K in shared memory, copied asynchronously in their memory order, 16 bytes at a time if
+//           leading dimension and pointer allow it. The threads form groups. Each group computes the whole tile for a part
+//           of every stage's K, so that small tiles have enough warps. The sums of the groups are added in order.
+//             fp32   a thread has 4 x 4 or 8 x 8 sums, a group 8 x 8 threads; fragments are read 16 bytes at a time
+//             tf32   m16n8k8 per warp; factors are rounded when they are read from shared memory
 //             bf16   m16n8k16, likewise
-// Bits      the order of an element's sum is fixed by M, N and K: groups and parts of K are added in order. Where K is cut
-//           among blocks, the last one to arrive adds the parts of all.
-// Banks     rows are padded so that a warp's reads meet no bank twice: by k, 36 values a row (40 for bf16); else tile + 8
-//           (+ 4 for bf16).
+// Bits      M, N and K fix the order of an element's sum: groups and parts of K are added in order. If K is split among
+//           blocks, the last block to arrive adds all parts.
+// Banks     rows are padded so that a warp's reads have no bank conflicts: by k, 36 values per row (40 for bf16); else
+//           tile + 8 (tile + 4 for bf16).
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>
 
-#include "tenon/cuda/activate.cuh"
+#include "tenon/cuda/activation_function.cuh"
 #include "tenon/cuda/launch.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::cuda {
 
-inline constexpr int gemm_depth = 32;  // of K a stage
+inline constexpr int gemm_depth = 32;  // of K per stage
 inline constexpr int gemm_stages = 3;
 
-/// A product as a kernel sees it. Rows of C lie c_ld apart, columns side by side.
+/// A product as passed to a kernel. Rows of C are c_ld apart, columns are contiguous.
 template <class T>
 struct Product {
   int m = 0, n = 0, k = 0;
@@ -36,26 +38,26 @@ struct Product {
   T* c = nullptr;
   std::ptrdiff_t c_ld = 0;
   const T* bias = nullptr;  // (N) or null
-  bool add = false;         // to C
+  bool accumulate = false;  // add to C
 
-  // How it is cut, from plan() in gemm.cuh.
+  // How it is split, from plan() in gemm.cuh.
   bool a_wide = false, b_wide = false;  // 16 bytes at once
   unsigned across = 0;                  // tiles side by side
-  unsigned splits = 0;                  // parts of K, each a block's,
-  int part = 0;                         // of so much
+  unsigned splits = 0;                  // parts of K, one per block
+  int part = 0;                         // of K per part
   unsigned blocks = 0;
   T* partials = nullptr;        // (tiles, splits, tile), if splits > 1
-  unsigned* tickets = nullptr;  // (tiles) zeros, which are zeros again afterwards
+  unsigned* tickets = nullptr;  // (tiles) zeros, reset after use
 };
 
-/// Sizes of a tile. Large ones read less for an operation, small ones are more.
+/// Sizes of a tile. Large tiles read less per operation. Small tiles are more numerous.
 template <class T, CudaMath M, bool Large>
 struct GemmTile {
   using value = T;
   static constexpr CudaMath math = M;
   static constexpr int rows = Large ? 64 : 32, cols = rows;
   static constexpr int groups = M == CudaMath::fp32 ? (Large ? 2 : 4) : Large ? 1 : M == CudaMath::tf32 ? 4 : 2;
-  static constexpr int depth = gemm_depth / groups;  // of K a stage for a group
+  static constexpr int depth = gemm_depth / groups;  // of K per stage and group
   static constexpr int threads = Large ? 128 : 256, of_group = threads / groups;
   static constexpr int k_pad = M == CudaMath::bf16 ? 8 : 4, other_pad = M == CudaMath::bf16 ? 4 : 8;
 
@@ -68,7 +70,7 @@ struct GemmTile {
 
   template <bool ByK, int Extent>
   static constexpr int stride = ByK ? gemm_depth + k_pad : Extent + other_pad;
-  /// Values of a stage of an operand of so many rows or columns, in whichever order.
+  /// Values per stage of an operand with Extent rows or columns: enough for either memory order.
   template <int Extent, int ByK = Extent* stride<true, Extent>, int Other = gemm_depth* stride<false, Extent>>
   static constexpr int stage = ByK > Other ? ByK : Other;
 };
@@ -82,12 +84,12 @@ struct alignas(128) GemmShared {
   };
   union {
     Stage stage[gemm_stages];
-    T c[Tile::groups][Tile::rows * c_stride];  // when all stages are done with
+    T c[Tile::groups][Tile::rows * c_stride];  // after the last stage
   };
   bool last;
 };
 
-/// Asks for (Outer, Inner) of a matrix from (outer, inner) on, zeros beyond its extents.
+/// Starts the copy of (Outer, Inner) of a matrix from (outer, inner) on, with zeros beyond its extents.
 template <int Outer, int Inner, int Stride, int Threads, class T>
 __device__ __forceinline__ void copy_stage(T* to, const T* from, std::ptrdiff_t ld, int outer, int outer_end, int inner,
                                            int inner_end, bool wide) {
@@ -116,7 +118,7 @@ __device__ __forceinline__ void copy_stage(T* to, const T* from, std::ptrdiff_t 
   }
 }
 
-// A group's sums, in the registers of its threads. multiply() adds one stage, store() puts them where all can read them.
+// The sums of a group, in registers of its threads. multiply() adds one stage, store() writes the sums to shared memory.
 template <class Tile, bool KA, bool KB, CudaMath = Tile::math>
 struct GemmSums;
 
@@ -128,12 +130,13 @@ struct GemmSums<Tile, KA, KB, CudaMath::fp32> {
                        b_stride = Tile::template stride<KB, Tile::cols>;
   T sum[N][N] = {};
 
-  // The row (or column) of a thread's i-th: by k every eighth, so that eight threads read eight rows; else 16 bytes together.
+  // The row (or column) of the i-th sum of a thread. By k: every eighth, so that eight threads read eight adjacent rows.
+  // Else: 16 contiguous bytes.
   template <bool ByK>
   __device__ __forceinline__ static int line(int thread, int i) {
     return ByK ? thread + 8 * i : thread * size + i % size + 8 * size * (i / size);
   }
-  // (N, size of k) from k on
+  // Reads (N, size of k) from k on.
   template <bool ByK, int Stride>
   __device__ __forceinline__ static void read(T (&to)[N][size], const T* from, int thread, int k) {
     if constexpr (ByK) {
@@ -186,7 +189,7 @@ struct GemmSums<Tile, KA, KB, CudaMath::fp32> {
   }
 };
 
-// What the two kinds of tensor core instructions share: which warp has what, and where sums go.
+// Common to both kinds of tensor core instructions: which part of the tile a warp has, and how sums are stored.
 template <class Tile, bool KA, bool KB>
 struct WarpTile {
   static constexpr int a_stride = Tile::template stride<KA, Tile::rows>,
@@ -290,7 +293,7 @@ __device__ __forceinline__ void gemm_finish(const Product<T>& p, int m, int n, T
   if (m >= p.m || n >= p.n) return;
   T* const c = p.c + m * p.c_ld + n;
   const T v = F::of(p.bias ? sum + p.bias[n] : sum);
-  *c = p.add ? *c + v : v;
+  *c = p.accumulate ? *c + v : v;
 }
 
 /// Block `block` of p.blocks.
@@ -325,8 +328,8 @@ __device__ __forceinline__ void gemm_tile(const Product<typename Tile::value>& p
   for (int step = 0; step < gemm_stages - 1; ++step) copy(step);
   for (int step = 0; step < steps; ++step) {
     copy_async_wait<gemm_stages - 2>();
-    __syncthreads();               // this stage is there for all, and all are done with the one before,
-    copy(step + gemm_stages - 1);  // into which this goes
+    __syncthreads();               // this stage has arrived; no thread reads the previous stage any more,
+    copy(step + gemm_stages - 1);  // which is overwritten here
     const auto& now = shared.stage[step % gemm_stages];
     sums.multiply(now.a, now.b);
   }
@@ -349,7 +352,7 @@ __device__ __forceinline__ void gemm_tile(const Product<typename Tile::value>& p
   }
   if (p.splits == 1) return;
 
-  // Every block's part is in memory before it takes a ticket; who takes the last one sees them all.
+  // A block writes its part to memory before it takes a ticket. The block with the last ticket sees all parts.
   __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) shared.last = atomicInc(p.tickets + tile, p.splits - 1) == p.splits - 1;
@@ -365,3 +368,5 @@ __device__ __forceinline__ void gemm_tile(const Product<typename Tile::value>& p
 }
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

@@ -1,10 +1,11 @@
 // GlobalAvgPool: the mean of each channel over all pixels.
 //   x (B, H, W, C)   ->   y (B, C)      backward   dx (B, H, W, C) = dy / (H W)
-// Strategy  a block of 8 warps an image and 128 bytes of its channels, or fewer if there are fewer: neighbouring threads
-//           take neighbouring pieces of a pixel, the others the next pixels. A sum is finished by shuffles and then by way
-//           of shared memory, in an order that depends on the shape alone. Backward the same, with dy in a register.
-// Fits      many images or channels: a block goes through all pixels, which behind convolutions are few.
-// Cost      4 bytes a value, bound by memory.
+// Strategy  a block of 8 warps owns 128 bytes of channels of one image, or all channels if they are fewer. Adjacent threads
+//           take adjacent pieces of a pixel, the other threads the next pixels. Sums are combined by shuffles, then in
+//           shared memory, in an order that depends only on the shape. The backward pass has the same layout, with dy in
+//           a register.
+// Fits      many images or channels: a block visits all pixels, and after convolutions there are few.
+// Cost      4 bytes per value, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -14,19 +15,21 @@
 #include "tenon/core/view.hpp"
 #include "tenon/cuda/window.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
 namespace cuda {
 
-/// Pieces that make up 128 bytes, or the C channels rounded up to a power of two of them.
+/// Pieces of 128 bytes, or of C channels, rounded up to a power of two pieces.
 template <class Piece, int C>
-constexpr int pieces_a_block() {
+constexpr int pieces_per_block() {
   int n = 1;
   while (n * static_cast<int>(sizeof(Piece)) < 128 && n * Piece::size < C) n *= 2;
   return n;
 }
 
-/// What a thread of a block does: the pixels from `pixel` on, one in Rows, of the channels from c on, if there are any.
+/// The work of a thread: every `rows`-th pixel from `pixel` on, for the channels from c on, if c is a channel.
 template <class Piece, int Across>
 struct ChannelsOfBlock {
   static constexpr int rows = static_cast<int>(pool_threads) / Across, channels = Across * Piece::size;
@@ -71,7 +74,7 @@ __global__ void global_avg_pool_block(const T* x, int pixels, int channels, T* y
 }
 
 template <class T, class Piece, int Across>
-__global__ void global_avg_pool_back_block(const T* dy, int pixels, int channels, T* dx, bool add) {
+__global__ void global_avg_pool_back_block(const T* dy, int pixels, int channels, T* dx, bool accumulate) {
   const ChannelsOfBlock<Piece, Across> own(channels);
   if (own.c >= channels) return;
   Piece g = load_piece<Piece>(dy + own.image * static_cast<std::size_t>(channels) + own.c);
@@ -80,7 +83,7 @@ __global__ void global_avg_pool_back_block(const T* dy, int pixels, int channels
   for (int p = own.pixel; p < pixels; p += own.rows) {
     T* const at = to + static_cast<std::size_t>(p) * static_cast<std::size_t>(channels);
     Piece v = g;
-    if (add) {
+    if (accumulate) {
       const Piece old = load_piece<Piece>(at);
       for (int k = 0; k < Piece::size; ++k) v.v[k] += old.v[k];
     }
@@ -94,7 +97,7 @@ template <class T, int H, int W, int C>
 void global_avg_pool_forward(Cuda& dev, In<T, Batch, H, W, C> x, Out<T, Batch, C> y) {
   cuda::with_pieces<T, C>(cuda::is_wide_aligned(x.data), [&](auto piece) {
     using Piece = decltype(piece);
-    constexpr int across = cuda::pieces_a_block<Piece, C>();
+    constexpr int across = cuda::pieces_per_block<Piece, C>();
     cuda::launch(dev, "global_avg_pool_block", cuda::global_avg_pool_block<T, Piece, across>,
                  {static_cast<unsigned>(y.batch) * cuda::blocks_for(C, across * Piece::size)}, {cuda::pool_threads},
                  sizeof(cuda::ChannelSums<T, Piece, across>), x.data, H * W, C, y.data);
@@ -106,11 +109,13 @@ void global_avg_pool_backward(Cuda& dev, std::type_identity_t<In<T, Batch, C>> d
   if (!dx) return;
   cuda::with_pieces<T, C>(cuda::is_wide_aligned(dy.data) && cuda::is_wide_aligned(dx.data), [&](auto piece) {
     using Piece = decltype(piece);
-    constexpr int across = cuda::pieces_a_block<Piece, C>();
+    constexpr int across = cuda::pieces_per_block<Piece, C>();
     cuda::launch(dev, "global_avg_pool_back_block", cuda::global_avg_pool_back_block<T, Piece, across>,
                  {static_cast<unsigned>(dx.batch) * cuda::blocks_for(C, across * Piece::size)}, {cuda::pool_threads}, 0,
-                 dy.data, H * W, C, dx.data, dx.add);
+                 dy.data, H * W, C, dx.data, dx.accumulate);
   });
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

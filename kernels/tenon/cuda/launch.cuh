@@ -1,9 +1,9 @@
-// How kernels are launched, and what all of them use: the one launch function, shared memory, scratch, sizes of grids.
+// What all kernels use: the only launch function, shared memory, scratch memory and grid sizes.
 //
-// Rules that keep a kernel testable without a GPU (tests/simt): it is a __global__ template; it is launched by launch()
-// and by nothing else; it takes shared memory as one struct from shared_memory<S>(), sizeof(S) bytes; inline assembly
-// lives in arch.cuh alone; it has no __constant__, __device__ or static variables and no float atomics. Arguments are
-// trivially copyable values: pointers, numbers, small structs.
+// Rules that keep a kernel testable without a GPU (tests/simt). It is a __global__ template. Only launch() launches it. Its
+// shared memory is one struct from shared_memory<S>(), sizeof(S) bytes. Inline assembly is in arch.cuh only. It has no
+// __constant__, __device__ or static variables and no float atomics. Arguments are trivially copyable values: pointers,
+// numbers, small structs.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -13,18 +13,20 @@
 #include "tenon/cuda/arch.cuh"
 #include "tenon/cuda/device.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
 struct Grid {
   unsigned x = 1, y = 1, z = 1;  // at most 2^31 - 1, 65535, 65535
 };
 struct Block {
-  unsigned x = 1, y = 1, z = 1;  // at most 1024 in all
+  unsigned x = 1, y = 1, z = 1;  // at most 1024 in total
 };
 
 namespace cuda {
 
-/// For people: of a kernel, and where it is launched. Made from the name alone.
+/// For messages: the name of a kernel and the line of its launch. Converts from the name alone.
 struct KernelName {
   const char* text;
   detail::Line line;
@@ -32,8 +34,8 @@ struct KernelName {
       : text(name), line(launched) {}
 };
 
-/// Loads the kernel, which must not wait until a graph is recorded (drivers before CUDA 12.3 refuse it there), and sees
-/// whether as many threads can run it.
+/// Loads the kernel. This must happen before a graph is captured: during capture, drivers before CUDA 12.3 refuse it.
+/// Throws Error if the kernel cannot run with so many threads per block.
 template <class Kernel>
 void load(Kernel kernel, const KernelName& name, Block block) {
   cudaFuncAttributes attributes{};
@@ -46,8 +48,8 @@ void load(Kernel kernel, const KernelName& name, Block block) {
                 name.line.text());
 }
 
-/// Runs `kernel` on the device's stream with `shared_bytes` of dynamic shared memory. While scratch is measured it is only
-/// made ready.
+/// Runs `kernel` on the device's stream with `shared_bytes` of dynamic shared memory. While scratch is measured, the
+/// kernel is only loaded.
 template <class... P, class... A>
 void launch(const Cuda& dev, KernelName name, void (*kernel)(P...), Grid grid, Block block, std::size_t shared_bytes,
             A... arguments) {
@@ -73,22 +75,22 @@ void launch(const Cuda& dev, KernelName name, void (*kernel)(P...), Grid grid, B
                 name.line);
 }
 
-/// Blocks of `each` that cover n.
+/// The number of blocks of `each` that cover n.
 constexpr unsigned blocks_for(std::size_t n, std::size_t each) { return static_cast<unsigned>((n + each - 1) / each); }
 
-/// Device memory for the length of one function: kernels that use it are launched before it ends, and the next function's
-/// run after them. What is taken twice is not the same piece.
-class Scratch {
+/// Device memory for the duration of one function. Kernels that use it are launched before the function ends, and those of
+/// the next function run after them. Two calls of take() return different pieces.
+class ScratchAllocator {
  public:
-  explicit Scratch(const Cuda& dev) : state_(dev.state()), begin_(state_.scratch_used) {}
-  Scratch(const Scratch&) = delete;
-  ~Scratch() { state_.scratch_used = begin_; }
+  explicit ScratchAllocator(const Cuda& dev) : state_(dev.state()), begin_(state_.scratch_used) {}
+  ScratchAllocator(const ScratchAllocator&) = delete;
+  ~ScratchAllocator() { state_.scratch_used = begin_; }
 
-  /// n values, aligned to 256 bytes, not initialised.
+  /// n values, aligned to 256 bytes, not initialized.
   template <class T>
   T* take(std::size_t n) {
     const std::size_t bytes = (n * sizeof(T) + 255) / 256 * 256, end = state_.scratch_used + bytes;
-    if (end > state_.scratch_most) state_.scratch_most = end;
+    if (end > state_.scratch_max) state_.scratch_max = end;
     if (state_.measuring) return state_.scratch_used = end, nullptr;
     if (end > state_.scratch_bytes) {
       if (state_.scratch_fixed)
@@ -99,12 +101,12 @@ class Scratch {
     T* const p = reinterpret_cast<T*>(state_.scratch + state_.scratch_used);
     state_.scratch_used = end;
 #if TENON_SIMT
-    simt::undefined(p, bytes);  // what was there before is no value of who takes it now
+    simt::undefined(p, bytes);  // the old contents are not values of the new piece
 #endif
     return p;
   }
 
-  /// At least so many bytes of scratch.
+  /// Grows scratch to at least `bytes`.
   static void reserve(CudaState& s, std::size_t bytes) {
     if (bytes <= s.scratch_bytes) return;
     const OnGpu on(s.ordinal);
@@ -126,3 +128,5 @@ class Scratch {
 
 }  // namespace cuda
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

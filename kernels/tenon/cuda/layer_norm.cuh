@@ -1,11 +1,11 @@
-// Layer normalisation over the last dimension, as torch.nn.LayerNorm(N).
-//   x (B, R, N), gamma, beta (N) -> y (B, R, N), keeps mean and rstd (B, R); gamma and beta may be null (1 and 0)
-// Strategy  a team of threads owns a row, keeps it in registers and reads nothing twice: 1 to 32 lanes of a warp up to
-//           1024 floats, a block up to 8192; in the backward, which keeps four numbers a column, 512 and 4096. Longer
-//           rows, and those that are not aligned though N would allow 16 bytes an access, are read again for each pass,
-//           by a block. The backward's teams walk down a chunk of rows and sum its share of dgamma and dbeta; a second
-//           launch adds the chunks.
-// Cost      8 bytes an element forward, 12 backward: bound by memory.
+// Layer normalization over the last dimension, as torch.nn.LayerNorm(N).
+//   x (B, R, N), gamma, beta (N) -> y (B, R, N), stores mean and rstd (B, R); gamma and beta may be null (1 and 0)
+// Strategy  a team of threads owns a row, holds it in registers and reads nothing twice: 1 to 32 lanes of a warp up to
+//           1024 floats, a block up to 8192. In the backward pass, which holds four values per column, up to 512 and
+//           4096. A block reads the row again for each pass if it is longer, or not aligned although N would allow
+//           16-byte accesses. In the backward pass, the teams of a block visit a chunk of rows and sum its part of dgamma
+//           and dbeta. A second launch adds the chunks.
+// Cost      8 bytes per element forward, 12 backward: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -15,6 +15,8 @@
 #include "tenon/cuda/collective.cuh"
 #include "tenon/cuda/launch.cuh"
 #include "tenon/cuda/rounding.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -28,16 +30,16 @@ constexpr int layer_norm_width(int pieces) {
   return w;
 }
 
-/// How a row of N lies in its team: thread t has the pieces t, t + width, ... of `size` values, `most` values at most.
+/// How a team holds a row of N: thread t has the pieces t, t + width, ... of `size` values, at most `max` values in total.
 template <class T, int N, int Bytes>
 struct LayerNormTeam {
   using Value = T;
   static constexpr int n = N;
   static constexpr int size = N % Wide<T>::size == 0 ? Wide<T>::size : 1;
   static constexpr int pieces = N / size;
-  static constexpr int most = Bytes / static_cast<int>(sizeof(T));
-  static constexpr bool by_warp = N <= most * static_cast<int>(warp_size);
-  static constexpr bool held = N <= most * static_cast<int>(layer_norm_threads);
+  static constexpr int max = Bytes / static_cast<int>(sizeof(T));
+  static constexpr bool by_warp = N <= max * static_cast<int>(warp_size);
+  static constexpr bool held = N <= max * static_cast<int>(layer_norm_threads);
   static constexpr int width = by_warp ? layer_norm_width(pieces) : static_cast<int>(layer_norm_threads);
   static constexpr int own = (pieces + width - 1) / width;  // pieces of a thread
   static constexpr unsigned threads = by_warp ? 128 : layer_norm_threads;
@@ -48,18 +50,18 @@ using LayerNormForwardTeam = LayerNormTeam<T, N, 128>;
 template <class T, int N>
 using LayerNormBackwardTeam = LayerNormTeam<T, N, 64>;
 
-/// How the backward's rows are cut: by the shape alone, so that the sums are the same however a row is read.
+/// How the backward pass splits the rows: by the shape only, so the chunks do not depend on how a row is read.
 struct LayerNormChunks {
   std::size_t grain;
-  unsigned count, capacity;  // the latter does not shrink where rows grow
+  unsigned count, capacity;  // capacity never shrinks as rows grow
 
   template <class Team>
   static LayerNormChunks of(std::size_t rows) {
-    constexpr std::size_t most = Team::held ? 256 : 64, least = Team::held ? std::size_t{Team::teams} : 1;
+    constexpr std::size_t max = Team::held ? 256 : 64, min = Team::held ? std::size_t{Team::teams} : 1;
     LayerNormChunks c;
-    c.grain = ((rows + most - 1) / most + least - 1) / least * least;
+    c.grain = ((rows + max - 1) / max + min - 1) / min * min;
     c.count = blocks_for(rows, c.grain);
-    c.capacity = rows >= least * most ? static_cast<unsigned>(most) : blocks_for(rows, least);
+    c.capacity = rows >= min * max ? static_cast<unsigned>(max) : blocks_for(rows, min);
     return c;
   }
 };
@@ -69,7 +71,7 @@ __device__ __forceinline__ T layer_norm_scale(T variance, T epsilon) {
   return 1 / root_of(variance + epsilon);
 }
 
-/// The rows and what goes with them: x, y (rows, N), gamma, beta (N), mean, rstd (rows); all but x and y may be null.
+/// Arrays of the forward pass: x, y (rows, N), gamma, beta (N), mean, rstd (rows). All except x and y may be null.
 template <class T>
 struct LayerNormForward {
   const T *x, *gamma, *beta;
@@ -85,20 +87,20 @@ struct LayerNormForward {
   }
 };
 
-/// x, dy, dx (rows, N), gamma (N), mean, rstd (rows); sums (chunks, 2, N) of dgamma and dbeta. Gamma, dx, sums may be
-/// null.
+/// Arrays of the backward pass: x, dy, dx (rows, N), gamma (N), mean, rstd (rows), sums (chunks, 2, N) of dgamma and dbeta.
+/// gamma, dx and sums may be null.
 template <class T>
 struct LayerNormBackward {
   const T *x, *dy, *gamma, *mean, *rstd;
   T *dx, *sums;
-  bool add;
+  bool accumulate;
 
   bool wide() const {
     return is_wide_aligned(x) && is_wide_aligned(gamma) && is_wide_aligned(dy) && is_wide_aligned(dx);
   }
 };
 
-/// A thread's part of a row, or of N values that go with every row.
+/// A thread's part of a row, or of N values that apply to every row.
 template <class Team>
 struct LayerNormPart {
   using T = typename Team::Value;
@@ -108,7 +110,7 @@ struct LayerNormPart {
     for (int i = 0; i < Team::own; ++i)
       for (int k = 0; k < Team::size; ++k) v[i][k] = with;
   }
-  /// Where the row has no more pieces, v stays.
+  /// Elements of v beyond the row are not changed.
   __device__ void load(const T* row, int member) {
     for (int i = 0; i < Team::own; ++i) {
       const int p = i * Team::width + member;
@@ -123,7 +125,7 @@ struct LayerNormPart {
   }
 };
 
-/// The sum over a team, in each of its threads; all threads of the block call it.
+/// Returns the sum over a team in each of its threads. All threads of the block must call it.
 template <class Team, class T>
 __device__ __forceinline__ T layer_norm_sum(T v) {
   if constexpr (Team::by_warp)
@@ -142,7 +144,7 @@ __global__ void __launch_bounds__(LayerNormForwardTeam<T, N>::threads)
   const std::size_t row = static_cast<std::size_t>(blockIdx.x) * Team::teams + team;
   const bool live = row < rows;
   LayerNormPart<Team> x, gamma, beta;
-  // Sums start at the row's first value, so that a mean far from 0 costs no digits.
+  // Sums are relative to the row's first value, so a mean far from 0 loses no digits.
   const T start = live ? a.x[row * N] : T(0);
   x.fill(start);
   gamma.fill(T(1));
@@ -167,7 +169,7 @@ __global__ void __launch_bounds__(LayerNormForwardTeam<T, N>::threads)
   if (member == 0) a.keep(row, mean, rstd);
 }
 
-// A block a row; what a thread reads again, it finds in L1 or L2.
+// One block per row. Values that a thread reads again are in L1 or L2.
 template <class T>
 __global__ void __launch_bounds__(layer_norm_threads) layer_norm_long(LayerNormForward<T> a, int n) {
   auto& reduce = shared_memory<BlockReduce<T, layer_norm_threads>>();
@@ -188,7 +190,7 @@ __global__ void __launch_bounds__(layer_norm_threads) layer_norm_long(LayerNormF
 
 // --- backward --------------------------------------------------------------------------------------------------------
 
-/// What a block's teams need to add up their columns; only where a warp is a team or more.
+/// Shared memory in which the teams of a block add their columns. Used only if a warp holds one or more teams.
 template <class Team>
 struct alignas(16) LayerNormColumns {
   typename Team::Value of_team[Team::teams][Team::n];
@@ -197,7 +199,7 @@ template <class Team>
 using LayerNormShared =
     std::conditional_t<Team::by_warp, LayerNormColumns<Team>, BlockReduce<typename Team::Value, layer_norm_threads>>;
 
-/// to (N) = the sum of the teams' parts, teams in order.
+/// to (N) = the sum of the teams' parts, in the order of the teams.
 template <class Team, class T>
 __device__ void layer_norm_columns(const LayerNormPart<Team>& part, int team, int member, T* to) {
   if constexpr (Team::teams == 1) {
@@ -211,11 +213,11 @@ __device__ void layer_norm_columns(const LayerNormPart<Team>& part, int team, in
       for (int t = 1; t < Team::teams; ++t) s += columns.of_team[t][i];
       to[i] = s;
     }
-    __syncthreads();  // or the next call's parts overwrite what is still being added
+    __syncthreads();  // before the next call overwrites the parts
   }
 }
 
-// A block a chunk of rows.
+// One block per chunk of rows.
 template <int N, class T>
 __global__ void __launch_bounds__(LayerNormBackwardTeam<T, N>::threads)
     layer_norm_backward_held(LayerNormBackward<T> a, std::size_t rows, std::size_t grain) {
@@ -227,7 +229,7 @@ __global__ void __launch_bounds__(LayerNormBackwardTeam<T, N>::threads)
   dgamma.fill(T(0));
   dbeta.fill(T(0));
   if (a.gamma) gamma.load(a.gamma, member);
-  for (std::size_t first = begin; first < end; first += Team::teams) {  // a warp's teams stay together, for the sums
+  for (std::size_t first = begin; first < end; first += Team::teams) {  // no lane exits early: the sums use all lanes
     const std::size_t row = first + team;
     const bool live = row < end;
     LayerNormPart<Team> hat, dy;
@@ -256,7 +258,7 @@ __global__ void __launch_bounds__(LayerNormBackwardTeam<T, N>::threads)
     q = layer_norm_sum<Team>(q) / static_cast<T>(N);
     LayerNormPart<Team> old;
     old.fill(T(0));
-    if (live && a.add) old.load(a.dx + row * N, member);
+    if (live && a.accumulate) old.load(a.dx + row * N, member);
     for (int i = 0; i < Team::own; ++i)
       for (int k = 0; k < Team::size; ++k) old.v[i][k] += rstd * (dy.v[i][k] - s - hat.v[i][k] * q);
     if (live) old.store(a.dx + row * N, member);
@@ -267,7 +269,7 @@ __global__ void __launch_bounds__(LayerNormBackwardTeam<T, N>::threads)
   layer_norm_columns(dbeta, team, member, to + N);
 }
 
-// A block a chunk of rows, whose sums it keeps in memory: a thread has the same columns of each row.
+// One block per chunk of rows. Its sums are in global memory: a thread has the same columns of each row.
 template <class T>
 __global__ void __launch_bounds__(layer_norm_threads)
     layer_norm_backward_long(LayerNormBackward<T> a, std::size_t rows, std::size_t grain, int n) {
@@ -294,7 +296,7 @@ __global__ void __launch_bounds__(layer_norm_threads)
     T* const dx = a.dx + row * width;
     for (std::size_t i = threadIdx.x; i < width; i += layer_norm_threads) {
       const T hat = (x[i] - mean) * rstd, dhat = a.gamma ? dy[i] * a.gamma[i] : dy[i];
-      dx[i] = (a.add ? dx[i] : T(0)) + rstd * (dhat - s - hat * q);
+      dx[i] = (a.accumulate ? dx[i] : T(0)) + rstd * (dhat - s - hat * q);
     }
   }
 }
@@ -303,7 +305,7 @@ __global__ void __launch_bounds__(layer_norm_threads)
 template <class T>
 struct LayerNormGradient {
   T* to;
-  bool add;
+  bool accumulate;
 };
 
 template <class T>
@@ -311,7 +313,7 @@ struct LayerNormCombine {
   T of_warp[layer_norm_threads / warp_size][warp_size];
 };
 
-// A warp has 32 of the 2 n columns and every eighth chunk; warps are added in order.
+// A warp has 32 of the 2 n columns and every eighth chunk. The warps are added in order.
 template <class T>
 __global__ void __launch_bounds__(layer_norm_threads)
     layer_norm_combine(const T* sums, unsigned chunks, int n, LayerNormGradient<T> dgamma, LayerNormGradient<T> dbeta) {
@@ -328,7 +330,7 @@ __global__ void __launch_bounds__(layer_norm_threads)
   const bool first = column < width;
   const LayerNormGradient<T> g = first ? dgamma : dbeta;
   const std::size_t i = first ? column : column - width;
-  if (g.to) g.to[i] = (g.add ? g.to[i] : T(0)) + s;
+  if (g.to) g.to[i] = (g.accumulate ? g.to[i] : T(0)) + s;
 }
 
 }  // namespace cuda
@@ -360,9 +362,9 @@ void layer_norm_backward(Cuda& dev, std::type_identity_t<In<T, Batch, R, N>> x, 
   using Team = cuda::LayerNormBackwardTeam<T, N>;
   const std::size_t rows = static_cast<std::size_t>(x.batch) * R;
   const auto chunks = cuda::LayerNormChunks::of<Team>(rows);
-  cuda::Scratch scratch(dev);
+  cuda::ScratchAllocator scratch(dev);
   T* const sums = dgamma || dbeta ? scratch.take<T>(std::size_t{chunks.capacity} * 2 * N) : nullptr;
-  const cuda::LayerNormBackward<T> a{x.data, dy.data, gamma.data, mean.data, rstd.data, dx.data, sums, dx.add};
+  const cuda::LayerNormBackward<T> a{x.data, dy.data, gamma.data, mean.data, rstd.data, dx.data, sums, dx.accumulate};
   const auto long_rows = [&] {
     cuda::launch(dev, "layer_norm_backward_long", cuda::layer_norm_backward_long<T>, {chunks.count},
                  {cuda::layer_norm_threads}, sizeof(cuda::BlockReduce<T, cuda::layer_norm_threads>), a, rows,
@@ -380,8 +382,10 @@ void layer_norm_backward(Cuda& dev, std::type_identity_t<In<T, Batch, R, N>> x, 
   if (dgamma || dbeta)
     cuda::launch(dev, "layer_norm_combine", cuda::layer_norm_combine<T>, {cuda::blocks_for(2 * N, cuda::warp_size)},
                  {cuda::layer_norm_threads}, sizeof(cuda::LayerNormCombine<T>), sums, chunks.count, N,
-                 cuda::LayerNormGradient<T>{dgamma.data, dgamma.add},
-                 cuda::LayerNormGradient<T>{dbeta.data, dbeta.add});
+                 cuda::LayerNormGradient<T>{dgamma.data, dgamma.accumulate},
+                 cuda::LayerNormGradient<T>{dbeta.data, dbeta.accumulate});
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,10 +1,11 @@
-// The two orders of an image: channels-last (H, W, C), as inside a network, and channels-first (C, H, W), as outside.
+// Converts images between channels-last (H, W, C), used inside a network, and channels-first (C, H, W), used outside.
 //   to_channels_first   x (B, H, W, C) -> y (B, C, H, W)        to_channels_last   x (B, C, H, W) -> y (B, H, W, C)
-// Each is the other's gradient, so y may be added to.
-// Strategy  each image is a matrix to transpose. `tiles`: a block moves a tile of 32 x 32 through shared memory, so that it
-//           reads and writes whole rows. `gather`: where one side is too short to fill a tile, a thread an element of y; the
-//           strided reads of a warp fill whole lines together. One channel or one pixel: both orders are the same, a copy.
-// Cost      8 bytes a value, 12 if added to, bound by memory.
+// Each is the gradient of the other, so both can add to y.
+// Strategy  each image is a matrix to transpose. permute_tiles: a block moves a tile of 32 x 32 through shared memory, so
+//           that it reads and writes whole rows. permute_gather, if one side is too short to fill a tile: a thread owns an
+//           element of y; the strided reads of a warp together use whole cache lines. With one channel or one pixel, both
+//           orders are the same: a copy.
+// Cost      8 bytes per value, 12 if added to y, bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -15,21 +16,23 @@
 #include "tenon/cuda/elementwise.cuh"
 #include "tenon/cuda/launch.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
 namespace cuda {
 
 inline constexpr unsigned permute_tile = 32, permute_threads = 256;
-inline constexpr int permute_short_side = 12;  // below it a tile would leave most of its threads without work
+inline constexpr int permute_short_side = 12;  // if shorter, most threads of a tile would be idle
 
 template <class T>
 struct PermuteTile {
-  T v[permute_tile][permute_tile + 1];  // one more: a column's values lie in 32 banks
+  T v[permute_tile][permute_tile + 1];  // one more: the values of a column lie in 32 banks
 };
 
 // y (batch, cols, rows) = x (batch, rows, cols), each transposed, or += it. Blocks: (batch, tiles down, tiles across).
 template <class T>
-__global__ void permute_tiles(const T* x, int rows, int cols, T* y, bool add) {
+__global__ void permute_tiles(const T* x, int rows, int cols, T* y, bool accumulate) {
   PermuteTile<T>& tile = shared_memory<PermuteTile<T>>();
   constexpr int size = permute_tile;
   const unsigned down = static_cast<unsigned>(rows + size - 1) / size,
@@ -49,37 +52,37 @@ __global__ void permute_tiles(const T* x, int rows, int cols, T* y, bool add) {
     if (c0 + c < cols && r0 + l < rows) {
       T* const to = y + image + static_cast<std::size_t>(c0 + c) * static_cast<std::size_t>(rows) +
                     static_cast<std::size_t>(r0 + l);
-      *to = add ? *to + tile.v[l][c] : tile.v[l][c];
+      *to = accumulate ? *to + tile.v[l][c] : tile.v[l][c];
     }
 }
 
-// The same, n values in all.
+// The same, n values in total.
 template <class T, int Rows, int Cols>
-__global__ void permute_gather(std::size_t n, const T* x, T* y, bool add) {
+__global__ void permute_gather(std::size_t n, const T* x, T* y, bool accumulate) {
   const std::size_t i = global_thread();
   if (i >= n) return;
   constexpr unsigned sample = unsigned{Rows} * Cols;
   const std::size_t image = i / sample;
   const unsigned at = static_cast<unsigned>(i - image * sample), r = at % Rows, c = at / Rows;
   const T v = x[image * sample + r * unsigned{Cols} + c];
-  y[i] = add ? y[i] + v : v;
+  y[i] = accumulate ? y[i] + v : v;
 }
 
-/// y (batch, Cols, Rows) = x (batch, Rows, Cols), each transposed, or += it; nothing if y is null.
+/// y (batch, Cols, Rows) = x (batch, Rows, Cols), each transposed, or += it. Does nothing if y is null.
 template <class T, int Rows, int Cols>
-void transpose_images(Cuda& dev, const T* x, int batch, T* y, bool add) {
+void transpose_images(Cuda& dev, const T* x, int batch, T* y, bool accumulate) {
   if (!y) return;
   constexpr std::size_t sample = std::size_t{Rows} * Cols;
   const std::size_t n = static_cast<std::size_t>(batch) * sample;
   if constexpr (Rows == 1 || Cols == 1) {
-    for_each_wide<T>(dev, "permute_copy", n, Accumulate<T>{x, y, add}, x, y);
+    for_each_wide<T>(dev, "permute_copy", n, Accumulate<T>{x, y, accumulate}, x, y);
   } else if constexpr (Rows < permute_short_side || Cols < permute_short_side) {
     launch(dev, "permute_gather", permute_gather<T, Rows, Cols>, {blocks_for(n, permute_threads)}, {permute_threads}, 0,
-           n, x, y, add);
+           n, x, y, accumulate);
   } else {
     const unsigned tiles = blocks_for(Rows, permute_tile) * blocks_for(Cols, permute_tile);
     launch(dev, "permute_tiles", permute_tiles<T>, {static_cast<unsigned>(batch) * tiles}, {permute_threads},
-           sizeof(PermuteTile<T>), x, Rows, Cols, y, add);
+           sizeof(PermuteTile<T>), x, Rows, Cols, y, accumulate);
   }
 }
 
@@ -87,12 +90,14 @@ void transpose_images(Cuda& dev, const T* x, int batch, T* y, bool add) {
 
 template <class T, int H, int W, int C>
 void to_channels_first(Cuda& dev, std::type_identity_t<In<T, Batch, H, W, C>> x, Into<T, Batch, C, H, W> y) {
-  cuda::transpose_images<T, H * W, C>(dev, x.data, y.batch, y.data, y.add);
+  cuda::transpose_images<T, H * W, C>(dev, x.data, y.batch, y.data, y.accumulate);
 }
 
 template <class T, int H, int W, int C>
 void to_channels_last(Cuda& dev, std::type_identity_t<In<T, Batch, C, H, W>> x, Into<T, Batch, H, W, C> y) {
-  cuda::transpose_images<T, C, H * W>(dev, x.data, y.batch, y.data, y.add);
+  cuda::transpose_images<T, C, H * W>(dev, x.data, y.batch, y.data, y.accumulate);
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

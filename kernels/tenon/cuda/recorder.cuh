@@ -1,116 +1,136 @@
-// Recording launches as CUDA graphs, and what a recorded step is made of besides layers, loss and optimizer.
-//   capture(dev, f)                      what f() launches, as a graph; nothing runs
-//   replay(dev, graph)                   runs it, in one launch
-// of the steps of a training, or the batches of an evaluation:
-//   record(dev, r, batch, steps, body)   body() for each step while the stream records; nothing runs
-//   begin(dev, r)                        r.host to the device: where the next steps stand, and their learning rates
-//   replay(dev, r, batch, steps)         one launch for all of the steps
-//   finish(dev, r)                       waits; the device's control block in r.host
-// and inside of body(), where the loss leaves its sums in the control block:
-//   keep_states(dev, r, from, to, n)     to = from, unless stopped: BatchNorm's statistics as they are before the step
-//   judge(dev, r, gradients, clip, ...)  loss and gradient: stops where one is not finite or the update is unusual; clips
-//   advance(dev, r, batch)               adds the loss's sums, and on to the next step; unless stopped
-//   add_sums(dev, r)                     adds the loss's sums
-// Once stopped, steps run on but change neither parameters nor the optimizer's buffers; the host takes it from there.
+// Records launches as CUDA graphs. Also the parts of a recorded step other than layers, loss and optimizer.
+//   capture(dev, f)                       records the launches of f() as a graph; nothing runs
+//   replay(dev, graph)                    runs the graph in one launch
+// For the steps of a training, or the batches of an evaluation:
+//   record(dev, r, key, steps, body)      records body() for each step; nothing runs
+//   begin(dev, r)                         copies r.host to the device
+//   replay(dev, r, key, steps)            runs all of the steps in one launch
+//   finish(dev, r)                        waits, and copies the device's EpochState to r.host
+// Called inside body(). `step` is the StepState in device memory, `sums` the sums of the last loss:
+//   keep_states(dev, step, from, to, n)   to = from, unless stopped: the statistics of BatchNorm before the step
+//   add_micro_batch(dev, r, step, sums, batch)
+//                                         adds the sums of a micro-batch, and advances to the samples of the next one
+//   check_and_clip(dev, r, step, sums, gradients, clip_norm, unusual, micro)
+//                                         stops if loss or gradient is not finite, or the update is unusual; else sets the
+//                                         scale of the gradient
+//   next_step(dev, r, step, sums, samples, micro)
+//                                         adds the sums of the loss, and advances to the next step, unless stopped
+//   add_evaluated(dev, r, step, sums, batch)
+//                                         adds the sums of the loss, and advances to the next batch
+// After a stop, recorded steps still run but change no parameters, no optimizer buffers and no running statistics.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <memory>
+#include <utility>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/core/step_state.hpp"
 #include "tenon/cuda/launch.cuh"
 #include "tenon/cuda/reduce.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
 namespace cuda {
 
-inline constexpr int stopped_not_finite = 1, stopped_unusual = 2;
+inline constexpr unsigned stopped_not_finite = 1, stopped_unusual = 2;  // StepState::stopped
 
 template <class T>
-__global__ void keep_states_copy(const CudaControl* control, const T* from, T* to, std::size_t n) {
+__global__ void keep_states_copy(const StepState* step, const T* from, T* to, std::size_t n) {
   const std::size_t i = global_thread();
-  if (i < n && control->cursor.stopped == 0) to[i] = from[i];
+  if (i < n && step->stopped == 0) to[i] = from[i];
 }
 
-/// What the thread does that has the gradient's squared norm. `unusual` is the bound of the trainer on lr (1 + norm), beyond
-/// which an update is made on probation.
-struct JudgeNorm {
-  CudaControl* control;
+/// Called by the one thread that has the squared norm of the gradient. `unusual` bounds learning rate * (1 + norm). The
+/// host performs a larger update, on probation (train/guard.hpp).
+struct CheckNorm {
+  EpochState* control;
+  StepState* step;
+  const LossSums* sums;
   double clip_norm, unusual;
+  bool divide;  // by the total weight of the micro-batches
 
   __device__ void operator()(double squared) const {
-    CudaCursor& c = control->cursor;
-    if (c.stopped != 0) return;
-    const double loss = control->batch_sums.loss_sum / control->batch_sums.weight_sum;
+    StepState& s = *step;
+    if (s.stopped != 0) return;
     const double infinity = __longlong_as_double(0x7ff0000000000000LL);
-    if (!(squared < infinity) || !(fabs(loss) < infinity)) {
-      c.stopped = stopped_not_finite, c.stopped_at = c.step;
+    const double weight = divide && sums->weight_sum > 0 ? sums->weight_sum : 1, share = 1 / weight;
+    squared = squared * share * share;
+    if (!(squared < infinity) || !(fabs(sums->loss_sum) < infinity)) {
+      s.stopped = stopped_not_finite;
+      control->stopped_at = s.step;
       return;
     }
-    const double norm = sqrt(squared);
-    c.grad_scale = clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1;
-    if (!(c.learning_rate * (1 + norm * c.grad_scale) < unusual)) c.stopped = stopped_unusual, c.stopped_at = c.step;
+    const double norm = sqrt(squared), clip = clip_norm > 0 && norm > clip_norm ? clip_norm / norm : 1;
+    s.gradient_scale = share * clip;
+    if (!(s.learning_rate * (1 + norm * clip) < unusual)) {
+      s.stopped = stopped_unusual;
+      control->stopped_at = s.step;
+    }
   }
 };
 
-__device__ __forceinline__ void add_batch_sums(CudaControl* control) {
-  LossSums& sums = control->sums;
-  const LossSums& batch_sums = control->batch_sums;
-  sums.loss_sum += batch_sums.loss_sum;
-  sums.weight_sum += batch_sums.weight_sum;
-  sums.correct += batch_sums.correct;
-  sums.count += batch_sums.count;
+__device__ __forceinline__ void add_sums(LossSums& to, const LossSums& sums) {
+  to.loss_sum += sums.loss_sum;
+  to.weight_sum += sums.weight_sum;
+  to.correct += sums.correct;
+  to.count += sums.count;
 }
 
 template <class Control>
-__global__ void advance_cursor(Control* control, unsigned batch) {
-  CudaCursor& c = control->cursor;
-  if (c.stopped != 0) return;
-  c.step += 1;
-  c.first_sample += batch;
-  c.learning_rate = control->rates[c.step - control->rates_from];
-  add_batch_sums(control);
+__global__ void micro_batch_add(Control* control, StepState* step, const LossSums* sums, unsigned batch) {
+  add_sums(control->micro_sums, *sums);
+  if (step->stopped == 0) step->first_sample += batch;
 }
 
 template <class Control>
-__global__ void sums_add(Control* control) {
-  add_batch_sums(control);
+__global__ void step_advance(Control* control, StepState* step, const LossSums* sums, std::uint64_t samples,
+                             bool micro) {
+  const LossSums of_step = micro ? control->micro_sums : *sums;
+  control->micro_sums = LossSums{};
+  if (step->stopped != 0) return;
+  step->step += 1;
+  step->first_sample += samples;
+  step->learning_rate = control->learning_rates[step->step - control->first_step];
+  add_sums(control->sums, of_step);
+}
+
+template <class Control>
+__global__ void evaluated_add(Control* control, StepState* step, const LossSums* sums, unsigned batch) {
+  step->first_sample += batch;
+  add_sums(control->sums, *sums);
 }
 
 }  // namespace cuda
 
-/// Runs f() with launches that do nothing, and reserves the scratch memory that it asked for.
+/// Runs f() with launches that do nothing, and reserves the scratch memory that f() takes.
 template <class F>
 void measure_scratch(Cuda& dev, F&& f) {
   CudaState& s = dev.state();
   struct Measuring {
     CudaState& s;
-    explicit Measuring(CudaState& state) : s(state) { s.measuring = true, s.scratch_most = 0; }
+    explicit Measuring(CudaState& state) : s(state) { s.measuring = true, s.scratch_max = 0; }
     ~Measuring() { s.measuring = false; }
   };
   {
     const Measuring measuring(s);
     f();
   }
-  cuda::Scratch::reserve(s, s.scratch_most);
+  cuda::ScratchAllocator::reserve(s, s.scratch_max);
 }
 
-/// f(), so many times. It may take the scratch memory that is there once it was measured, and no more. While it is recorded,
-/// kernels are told of `control`, if given.
+/// Records `times` calls of f(). First measures and reserves scratch memory. f() must not take more while recording.
 template <class F>
-CudaGraph capture(Cuda& dev, F&& f, int times = 1, CudaControl* control = nullptr) {
+CudaGraph capture(Cuda& dev, F&& f, int times = 1) {
   measure_scratch(dev, f);
   const OnGpu on(dev);
   CudaState& s = dev.state();
   struct Recording {
     CudaState& s;
-    Recording(CudaState& state, CudaControl* control) : s(state) {
-      if (control) s.cursor = &control->cursor, s.loss_sums = &control->batch_sums;
-      s.scratch_fixed = s.scratch_recorded = true;
-    }
-    ~Recording() { s.cursor = nullptr, s.loss_sums = nullptr, s.scratch_fixed = false; }
-  } recording(s, control);
+    explicit Recording(CudaState& state) : s(state) { s.scratch_fixed = s.scratch_recorded = true; }
+    ~Recording() { s.scratch_fixed = false; }
+  } recording(s);
   wait(dev);
   detail::check(cudaStreamBeginCapture(s.stream, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
   cudaGraph_t graph = nullptr;
@@ -127,7 +147,7 @@ CudaGraph capture(Cuda& dev, F&& f, int times = 1, CudaControl* control = nullpt
   static_cast<void>(cudaGraphDestroy(graph));
   detail::check(e, "cudaGraphInstantiate", s.last_kernel);
   CudaGraph made(exec, [](void* p) { static_cast<void>(cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(p))); });
-  // Now, and not when it is launched first, which would allocate then.
+  // Upload now. Otherwise the first launch would allocate.
   detail::check(cudaGraphUpload(exec, s.stream), "cudaGraphUpload");
   wait(dev);
   return made;
@@ -140,48 +160,74 @@ inline void replay(Cuda& dev, const CudaGraph& graph) {
                 dev.state().last_kernel);
 }
 
-template <class Body>
-void record(Cuda& dev, CudaRecorder& r, int batch, int steps, Body&& body) {
-  r.graphs.push_back({batch, steps, capture(dev, body, steps, r.control.data())});
+template <class F>
+void Replay<Cuda>::record(Cuda& dev, F&& f) {
+  graph_ = capture(dev, std::forward<F>(f));
+}
+template <class F>
+void Replay<Cuda>::run(Cuda& dev, F&&) {
+  replay(dev, graph_);
 }
 
-/// Null if that was not recorded.
-inline const CudaRecorder::Graph* find_recorded(const CudaRecorder& r, int batch, int steps) {
-  for (const CudaRecorder::Graph& g : r.graphs)
-    if (g.batch == batch && g.steps == steps) return &g;
+template <class Body>
+void record(Cuda& dev, CudaRecorder& r, const RecordingKey& key, int steps, Body&& body) {
+  r.graphs.push_back({key, steps, capture(dev, body, steps)});
+}
+
+/// Null if there is no such recording.
+inline const CudaRecorder::Recording* find_recorded(const CudaRecorder& r, const RecordingKey& key, int steps) {
+  for (const CudaRecorder::Recording& g : r.graphs)
+    if (g.key == key && g.steps == steps) return &g;
   return nullptr;
 }
 
-inline void begin(Cuda& dev, CudaRecorder& r) { upload(dev, &r.host, r.control.data(), 1); }
+inline void begin(Cuda& dev, CudaRecorder& r) {
+  upload(dev, static_cast<const EpochState*>(&r.host), r.control.data(), 1);
+}
 
-inline void replay(Cuda& dev, CudaRecorder& r, int batch, int steps) {
-  const CudaRecorder::Graph* const g = find_recorded(r, batch, steps);
+inline void replay(Cuda& dev, CudaRecorder& r, const RecordingKey& key, int steps) {
+  const CudaRecorder::Recording* const g = find_recorded(r, key, steps);
   if (!g)
     throw Error("cuda", "expected steps that were recorded, got " + std::to_string(steps) + " of " +
-                            std::to_string(batch) + " samples");
+                            std::to_string(key.samples) + " samples");
   replay(dev, g->graph);
 }
 
-inline void finish(Cuda& dev, CudaRecorder& r) { download(dev, r.control.data(), &r.host, 1); }
-
-template <class T>
-void keep_states(Cuda& dev, CudaRecorder& r, const T* from, T* to, std::size_t n) {
-  cuda::launch(dev, "keep_states_copy", cuda::keep_states_copy<T>, {cuda::blocks_for(n, 256)}, {256}, 0,
-               r.control.data(), from, to, n);
+inline void finish(Cuda& dev, CudaRecorder& r) {
+  download(dev, static_cast<const EpochState*>(r.control.data()), &r.host, 1);
 }
 
 template <class T>
-void judge(Cuda& dev, CudaRecorder& r, Span<const T> gradients, double clip_norm, double unusual) {
-  sum_of_squares_then(dev, gradients, cuda::JudgeNorm{r.control.data(), clip_norm, unusual});
+void keep_states(Cuda& dev, CudaPointer<const StepState> step, const T* from, T* to, std::size_t n) {
+  cuda::launch(dev, "keep_states_copy", cuda::keep_states_copy<T>, {cuda::blocks_for(n, 256)}, {256}, 0, step.get(),
+               from, to, n);
 }
 
-inline void advance(Cuda& dev, CudaRecorder& r, int batch) {
-  cuda::launch(dev, "advance_cursor", cuda::advance_cursor<CudaControl>, {1}, {1}, 0, r.control.data(),
+inline void add_micro_batch(Cuda& dev, CudaRecorder& r, StepState* step, const LossSums* sums, int batch) {
+  cuda::launch(dev, "micro_batch_add", cuda::micro_batch_add<EpochState>, {1}, {1}, 0, r.control.data(), step, sums,
                static_cast<unsigned>(batch));
 }
 
-inline void add_sums(Cuda& dev, CudaRecorder& r) {
-  cuda::launch(dev, "sums_add", cuda::sums_add<CudaControl>, {1}, {1}, 0, r.control.data());
+template <class T>
+void check_and_clip(Cuda& dev, CudaRecorder& r, StepState* step, const LossSums* sums, Span<const T> gradients,
+                    double clip_norm, double unusual, bool micro) {
+  sum_of_squares_then(
+      dev, gradients,
+      cuda::CheckNorm{r.control.data(), step, micro ? &r.control.data()->micro_sums : sums, clip_norm, unusual, micro});
+}
+
+inline void next_step(Cuda& dev, CudaRecorder& r, StepState* step, const LossSums* sums, std::uint64_t samples,
+                      bool micro) {
+  // add_micro_batch has already counted the samples of micro-batches.
+  cuda::launch(dev, "step_advance", cuda::step_advance<EpochState>, {1}, {1}, 0, r.control.data(), step, sums,
+               micro ? std::uint64_t{0} : samples, micro);
+}
+
+inline void add_evaluated(Cuda& dev, CudaRecorder& r, StepState* step, const LossSums* sums, int batch) {
+  cuda::launch(dev, "evaluated_add", cuda::evaluated_add<EpochState>, {1}, {1}, 0, r.control.data(), step, sums,
+               static_cast<unsigned>(batch));
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

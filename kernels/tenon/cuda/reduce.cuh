@@ -1,13 +1,13 @@
 // Reductions over flat memory.
 //   sum_of_squares   x (n) -> double; cannot overflow for floats
-//   sum_of_squares_then(dev, x, then)   the same, and the thread of the device that has it calls then(it)
-//   all_finite       x (n) -> no infinity, no NaN; by bit patterns, so that no compiler flag can argue it away
+//   sum_of_squares_then(dev, x, then)   the same; then one thread of the device calls then(the sum)
+//   all_finite       x (n) -> no infinity, no NaN; tests bit patterns, so that no compiler flag can remove the test
 //   sum(dev, n, f)   the sum of f(i) over [0, n) in double. f is a small struct whose operator() is TENON_HD
-//   sum_into(dev, n, f, to)   the same to a gradient of one value: nothing if null, += if it adds
-// All but sum_of_squares_then and sum_into wait for the result. The same n gives the same order of additions, aligned or
-// not.
-// Strategy  at most 1024 chunks fixed by n, a block each, 16 bytes a thread and access; their results by another block.
-// Cost      4 bytes an element, bound by memory; one launch up to 2048 elements, else two.
+//   sum_into(dev, n, f, to)   the same, into a gradient of one value: nothing if null, += if it accumulates
+// All except sum_of_squares_then and sum_into wait for the result. The order of additions depends only on n, not on the
+// alignment.
+// Strategy  at most 1024 chunks, fixed by n, one block per chunk, 16-byte accesses. Another block combines their results.
+// Cost      4 bytes per element, bound by memory. One launch up to 2048 elements, else two.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -16,24 +16,26 @@
 #include "tenon/cuda/elementwise.cuh"
 #include "tenon/cuda/launch.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels {
 
 namespace cuda {
 
 inline constexpr unsigned reduce_threads = 256;
 
-/// How n elements are cut, a block a chunk. A grain is a multiple of what a block takes at a time.
+/// How n elements are split, one block per chunk. grain is a multiple of what a block takes at a time.
 struct ReduceChunks {
-  static constexpr std::size_t most = 1024, least = 2048;  // chunks, elements of one
+  static constexpr std::size_t max = 1024, min = 2048;  // maximum chunks, minimum elements of a chunk
   std::size_t grain;
-  unsigned count;  // at least 1, so that no elements have a result, too
+  unsigned count;  // at least 1, so that n = 0 also gives a result
 
   explicit ReduceChunks(std::size_t n)
-      : grain(n <= least * most ? least : ((n + most - 1) / most + least - 1) / least * least),
+      : grain(n <= min * max ? min : ((n + max - 1) / max + min - 1) / min * min),
         count(n == 0 ? 1 : blocks_for(n, grain)) {}
-  /// Of any reduction of at most n elements: `count` may shrink where n grows.
+  /// The maximum `count` of all reductions of at most n elements. `count` may shrink as n grows.
   static constexpr std::size_t capacity(std::size_t n) {
-    return n >= least * most ? most : n == 0 ? 1 : (n + least - 1) / least;
+    return n >= min * max ? max : n == 0 ? 1 : (n + min - 1) / min;
   }
 };
 
@@ -41,7 +43,7 @@ struct ReduceOr {
   __device__ __forceinline__ unsigned operator()(unsigned a, unsigned b) const { return a | b; }
 };
 
-// What is done to an element; Value{} is where a reduction starts.
+// The operation on an element. A reduction starts from Value{}.
 struct ReduceSquares {
   using Value = double;
   using Combine = Plus;
@@ -87,20 +89,20 @@ struct ReduceFunction {
   __device__ void one(std::size_t i, double& v) const { v += static_cast<double>(f(i)); }
 };
 
-/// The value that a reduction has left in device memory.
+/// Reads the result of a reduction from device memory.
 struct ReduceResult {
   const double* value;
   __device__ double operator()(std::size_t) const { return *value; }
 };
 
-/// What is done with a result, by one thread: *to = it.
+/// Stores a result: *to = result. One thread calls it.
 template <class Value>
 struct ReduceStore {
   Value* to;
   __device__ void operator()(Value result) const { *to = result; }
 };
 
-// of_chunk[block] = its chunk; of one chunk, then(it). `wide`: 16-byte accesses are allowed.
+// of_chunk[block] = the result of its chunk. If there is one chunk, then(result). `wide`: 16-byte accesses are allowed.
 template <class Elements, class Then>
 __global__ void reduce_chunks(Elements elements, std::size_t n, std::size_t grain, bool wide,
                               typename Elements::Value* of_chunk, Then then) {
@@ -126,7 +128,7 @@ __global__ void reduce_chunks(Elements elements, std::size_t n, std::size_t grai
     of_chunk[blockIdx.x] = all;
 }
 
-// One block: the chunks' results into one.
+// One block combines the results of the chunks.
 template <class Value, class Combine, class Then>
 __global__ void reduce_results(const Value* of_chunk, unsigned count, Then then) {
   auto& reduce = shared_memory<BlockReduce<Value, reduce_threads>>();
@@ -137,13 +139,13 @@ __global__ void reduce_results(const Value* of_chunk, unsigned count, Then then)
   if (threadIdx.x == 0) then(all);
 }
 
-/// then(the result), on the device.
+/// Calls then(the result) on the device.
 template <class Elements, class Then>
 void reduce_then(const Cuda& dev, const char* name, Elements elements, std::size_t n, bool wide, Then then) {
   using Value = typename Elements::Value;
   constexpr std::size_t shared = sizeof(BlockReduce<Value, reduce_threads>);
   const ReduceChunks chunks(n);
-  Scratch scratch(dev);
+  ScratchAllocator scratch(dev);
   Value* const of_chunk = scratch.take<Value>(ReduceChunks::capacity(n));
   launch(dev, name, reduce_chunks<Elements, Then>, {chunks.count}, {reduce_threads}, shared, elements, n, chunks.grain,
          wide, of_chunk, then);
@@ -152,11 +154,11 @@ void reduce_then(const Cuda& dev, const char* name, Elements elements, std::size
            chunks.count, then);
 }
 
-/// The result, on the host; Value{} while the model measures.
+/// Returns the result on the host, or Value{} while scratch is measured.
 template <class Elements>
 typename Elements::Value reduce(const Cuda& dev, const char* name, Elements elements, std::size_t n, bool wide) {
   using Value = typename Elements::Value;
-  Scratch scratch(dev);
+  ScratchAllocator scratch(dev);
   Value* const result = scratch.take<Value>(1);
   reduce_then(dev, name, elements, n, wide, ReduceStore<Value>{result});
   Value v{};
@@ -166,8 +168,8 @@ typename Elements::Value reduce(const Cuda& dev, const char* name, Elements elem
 
 }  // namespace cuda
 
-/// then(the sum of x[i]^2) by a thread of the device, which nothing waits for. `then` is a small struct whose operator() is
-/// __device__.
+/// One thread of the device calls then(the sum of x[i]^2). The host does not wait. `then` is a small struct whose
+/// operator() is __device__.
 template <class T, class Then>
 void sum_of_squares_then(Cuda& dev, Span<const T> x, const Then& then) {
   cuda::reduce_then(dev, "sum_of_squares", cuda::ReduceMemory<T, cuda::ReduceSquares>(x.data), x.size,
@@ -181,7 +183,7 @@ double sum_of_squares(Cuda& dev, Span<const T> x) {
                       cuda::is_wide_aligned(x.data));
 }
 
-/// Whether every element is a number and not infinite.
+/// Whether no element is infinite or NaN.
 template <class T>
 bool all_finite(Cuda& dev, Span<const T> x) {
   return cuda::reduce(dev, "all_finite", cuda::ReduceMemory<T, cuda::ReduceNotFinite>(x.data), x.size,
@@ -194,14 +196,17 @@ double sum(Cuda& dev, std::size_t n, const F& f) {
   return cuda::reduce(dev, "sum", cuda::ReduceFunction<F>{f}, n, true);
 }
 
-/// to[0] = the sum of f(i) over [0, n), or to[0] += it if `to` adds, or nothing if nobody asks for it. Nothing waits.
+/// to[0] = the sum of f(i) over [0, n), or to[0] += it if to.accumulate. Does nothing if `to` is null. The host does not
+/// wait.
 template <class T, class F>
 void sum_into(Cuda& dev, std::size_t n, const F& f, Into<T, 1> to) {
   if (!to) return;
-  cuda::Scratch scratch(dev);
+  cuda::ScratchAllocator scratch(dev);
   double* const total = scratch.take<double>(1);
   cuda::reduce_then(dev, "sum", cuda::ReduceFunction<F>{f}, n, true, cuda::ReduceStore<double>{total});
   elementwise(dev, to, cuda::ReduceResult{total});
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

@@ -1,11 +1,13 @@
-// Arithmetic whose rounding is fixed: the compiler neither contracts it nor, with --use_fast_math, makes it coarser. Where
-// the CPU's vectors compute the same, the bits are the same.
+// Arithmetic with fixed rounding: the compiler does not contract it, and --use_fast_math does not make it less accurate. If
+// the CPU's vector code computes the same, the bits are the same.
 //   fma_of(a, b, c)   a b + c, rounded once      mul_add(a, b, c)   the same, rounded twice
 //   quotient(a, b)    a / b                      root_of(a)         the square root
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "tenon/cuda/arch.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::cuda {
 
@@ -19,3 +21,5 @@ __device__ __forceinline__ float root_of(float a) { return __fsqrt_rn(a); }
 __device__ __forceinline__ double root_of(double a) { return sqrt(a); }
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

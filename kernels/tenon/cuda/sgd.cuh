@@ -1,20 +1,24 @@
-// Stochastic gradient descent over a range of flat memory, as cpu/sgd.hpp, whose vectors round the same: equal bits.
-//   w, g, velocity (n)   ->   w, velocity (n)       velocity may be empty where momentum is 0
+// Stochastic gradient descent over a range of flat memory, as cpu/sgd.hpp, with the same bits as its vector code.
+//   w, g, velocity (n)   ->   w, velocity (n)       velocity may be empty if momentum is 0
 //   g = scale g + decay w     u = momentum u + g     w -= lr u, or lr (g + momentum u) with Nesterov
-// In a recorded step lr and scale are the cursor's, and nothing is done once it has stopped.
-// Strategy  16 bytes a thread and stream; one value at a time where a pointer is not aligned, and at the end.
-// Cost      12 bytes a parameter, 20 with momentum: bound by memory.
+// The kernel reads lr and scale from the StepState. If it is stopped, nothing is written.
+// Strategy  a thread owns 16 bytes of each array. It takes one value at a time if a pointer is not aligned, and at the
+//           end.
+// Cost      12 bytes per parameter, 20 with momentum: bound by memory.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstddef>
 #include <type_traits>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/common/sgd.hpp"
+#include "tenon/core/math.hpp"
+#include "tenon/core/step_state.hpp"
 #include "tenon/core/view.hpp"
-#include "tenon/cpu/sgd.hpp"
 #include "tenon/cuda/launch.cuh"
 #include "tenon/cuda/rounding.cuh"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels {
 
@@ -26,23 +30,19 @@ template <class T>
 __device__ __forceinline__ void sgd_one(const SgdFactors<T>& f, bool momentum, T& w, T g, T& u) {
   T d = fma_of(f.grad_scale, g, f.l2 * w);
   if (momentum) {
-    u = fma_of(f.momentum, u, d);
+    u = math::flush_denormal(fma_of(f.momentum, u, d));
     d = f.nesterov ? fma_of(f.momentum, u, d) : u;
   }
   w = fma_of(-f.learning_rate, d, w);
 }
 
 template <class T>
-__global__ void sgd_pieces(std::size_t n, bool wide, SgdFactors<T> f, const CudaCursor* cursor, T* w, const T* g,
-                           T* u) {
+__global__ void sgd_pieces(std::size_t n, bool wide, SgdFactors<T> f, const StepState* step, T* w, const T* g, T* u) {
   constexpr int size = Wide<T>::size;
   const std::size_t i = global_thread() * size;
   if (i >= n) return;
-  if (cursor) {
-    if (cursor->stopped) return;
-    f.learning_rate = static_cast<T>(cursor->learning_rate);
-    f.grad_scale = static_cast<T>(cursor->grad_scale);
-  }
+  if (step->stopped != 0) return;
+  f.set_step(*step);
   if (wide && n - i >= size) {
     Wide<T> a = load_wide(w + i), c{};
     const Wide<T> b = load_wide(g + i);
@@ -62,14 +62,17 @@ __global__ void sgd_pieces(std::size_t n, bool wide, SgdFactors<T> f, const Cuda
 
 }  // namespace cuda
 
-/// One step over a range of parameters that share `s`, weight decay included.
+/// Updates a range of parameters that share the options. w, g and, with momentum, velocity have the same size.
 template <class T>
-void sgd_update(Cuda& dev, const SgdStep& s, Span<T> w, std::type_identity_t<Span<const T>> g, Span<T> velocity) {
-  T* const u = s.momentum != 0 ? velocity.data : nullptr;
+void sgd_update(Cuda& dev, const SgdOptions& options, CudaPointer<const StepState> step, Span<T> w,
+                std::type_identity_t<Span<const T>> g, Span<T> velocity) {
+  T* const u = options.momentum != 0 ? velocity.data : nullptr;
   const bool wide = cuda::is_wide_aligned(w.data) && cuda::is_wide_aligned(g.data) && cuda::is_wide_aligned(u);
-  constexpr std::size_t of_block = std::size_t{cuda::Wide<T>::size} * cuda::sgd_threads;
-  cuda::launch(dev, "sgd", cuda::sgd_pieces<T>, {cuda::blocks_for(w.size, of_block)}, {cuda::sgd_threads}, 0, w.size,
-               wide, SgdFactors<T>(s), dev.state().cursor, w.data, g.data, u);
+  constexpr std::size_t per_block = std::size_t{cuda::Wide<T>::size} * cuda::sgd_threads;
+  cuda::launch(dev, "sgd", cuda::sgd_pieces<T>, {cuda::blocks_for(w.size, per_block)}, {cuda::sgd_threads}, 0, w.size,
+               wide, SgdFactors<T>(options), step.get(), w.data, g.data, u);
 }
 
 }  // namespace tenon::kernels
+
+TENON_IEEE_MATH_END

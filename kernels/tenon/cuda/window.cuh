@@ -1,5 +1,5 @@
-// Going through the windows of a pooling, for max_pool2d and avg_pool2d: a thread owns some neighbouring channels of one
-// pixel, 16 bytes of them where they divide the channels and every pointer is aligned, else one.
+// Iterates over the windows of a pooling, for max_pool2d and avg_pool2d. A thread owns adjacent channels of one pixel: 16
+// bytes of them if that divides the channels and every pointer is aligned, else one channel.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -9,11 +9,13 @@
 #include "tenon/core/geometry.hpp"
 #include "tenon/cuda/launch.cuh"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::cuda {
 
 inline constexpr unsigned pool_threads = 256;
 
-/// One channel, as Wide<T> is 16 bytes of them.
+/// One channel. Wide<T> is 16 bytes of channels.
 template <class T>
 struct One {
   static constexpr int size = 1;
@@ -31,7 +33,7 @@ __device__ __forceinline__ void store_piece(T* at, const Piece& p) {
   store_values<true>(at, p.v);
 }
 
-/// f(Wide<T>{}) if 16 bytes divide C channels and `aligned` holds, else f(One<T>{}).
+/// Calls f(Wide<T>{}) if 16 bytes divide C channels and `aligned` holds, else f(One<T>{}).
 template <class T, int C, class F>
 void with_pieces(bool aligned, const F& f) {
   if constexpr (C % Wide<T>::size == 0)
@@ -55,11 +57,11 @@ struct PieceAt {
   }
 };
 
-/// The numbers of a Pool<D>: a kernel cannot be templated on D itself (nvcc 13).
+/// The sizes of PoolTag<D>. A kernel cannot be templated on D itself (nvcc 13).
 template <class P>
 struct PoolOf;
 template <PoolDims D>
-struct PoolOf<Pool<D>> {
+struct PoolOf<PoolTag<D>> {
   static constexpr int c = D.c, h = D.h, w = D.w, oh = D.oh(), ow = D.ow();
   static constexpr int kh = D.window.kh, kw = D.window.kw, sh = D.window.sh, sw = D.window.sw;
   static constexpr int ph = D.window.ph, pw = D.window.pw, dh = D.window.dh, dw = D.window.dw;
@@ -70,8 +72,8 @@ struct PoolOf<Pool<D>> {
   template <class Piece>
   using WindowAt = PieceAt<Piece, oh, ow, c>;
 
-  /// f(place, offset) for the positions of window (oy, ox) that lie on the image, row by row: row * kw + column, and where
-  /// the pixel begins in the image. Without padding they all do.
+  /// Calls f(place, offset) for the positions of window (oy, ox) inside the image, row by row. place is row * kw + column,
+  /// offset is that of the pixel in the image. Without padding, all positions are inside.
   template <class F>
   __device__ __forceinline__ static void for_each_position(int oy, int ox, const F& f) {
     for (int i = 0; i < kh; ++i) {
@@ -85,11 +87,11 @@ struct PoolOf<Pool<D>> {
     }
   }
 
-  /// f(place, offset) for the windows that hold pixel (y, x), row by row: the pixel's place in the window, and where the
-  /// window begins in the result.
+  /// Calls f(place, offset) for the windows that contain pixel (y, x), row by row. place is the position of the pixel in
+  /// the window, offset is that of the window in the result.
   template <class F>
   __device__ __forceinline__ static void for_each_window(int y, int x, const F& f) {
-    constexpr int tall = dh * (kh - 1), wide = dw * (kw - 1);  // from a window's first to its last pixel
+    constexpr int tall = dh * (kh - 1), wide = dw * (kw - 1);  // from the first to the last pixel of a window
     const int oy0 = first(y + ph, tall, sh), ox0 = first(x + pw, wide, sw);
     for (int a = 0; a < tall / sh + 1; ++a) {
       const int oy = oy0 + a, down = y + ph - oy * sh;
@@ -103,10 +105,12 @@ struct PoolOf<Pool<D>> {
   }
 
  private:
-  /// The first window that reaches so far, if each goes `length` beyond its first pixel.
+  /// The first window that reaches `far`, if each window extends `length` beyond its first pixel.
   __device__ __forceinline__ static int first(int far, int length, int stride) {
     return far > length ? (far - length + stride - 1) / stride : 0;
   }
 };
 
 }  // namespace tenon::kernels::cuda
+
+TENON_IEEE_MATH_END

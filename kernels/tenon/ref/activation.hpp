@@ -1,15 +1,18 @@
-// Activations in double, from the C library: the truth that the kernels are tested against.
-//   activation(act, x) is f(x), activation_slope(act, x) is f'(x)
+// Activations in double, with the C library: the reference for the tests of the kernels.
+//   activation(act, x) is f(x), activation_derivative(act, x) is f'(x)
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cmath>
 
+#include "tenon/core/config.hpp"
 #include "tenon/core/geometry.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
-inline double activation(Act act, double x) {
+inline double activation(Activation act, double x) {
   const double pi = 3.14159265358979323846;
   switch (act.kind) {
     case Activation::none: return x;
@@ -24,7 +27,7 @@ inline double activation(Act act, double x) {
   return x;
 }
 
-inline double activation_slope(Act act, double x) {
+inline double activation_derivative(Activation act, double x) {
   const double pi = 3.14159265358979323846;
   switch (act.kind) {
     case Activation::none: return 1;
@@ -46,3 +49,5 @@ inline double activation_slope(Act act, double x) {
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -6,7 +6,10 @@
 
 #include <algorithm>
 
+#include "tenon/core/config.hpp"
 #include "tenon/core/geometry.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -40,3 +43,5 @@ inline void avg_pool2d_backward(const PoolDims& d, const double* dy, double* dx)
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

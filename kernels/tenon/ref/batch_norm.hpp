@@ -1,10 +1,14 @@
-// Batch normalisation in double.
+// Batch normalization in double.
 //   x (rows, channels) with rows = batch * space; gamma, beta (channels) -> y, mean, variance (biased)
-//   batch_norm_backward: x, gamma, dy -> dx, dgamma, dbeta, from x alone
+//   batch_norm_backward: x, gamma, dy -> dx, dgamma, dbeta; computes the statistics from x
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cmath>
+
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -39,3 +43,5 @@ inline void batch_norm_backward(const double* x, int rows, int channels, const d
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -1,10 +1,14 @@
-// Binary cross-entropy on logits in double, by its definition, in long double so that 1 - p keeps its digits.
+// Binary cross-entropy on logits, by its definition. It computes in long double, so that 1 - p keeps its digits.
 //   logits, target (n) -> mean loss, dlogits (n)
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cmath>
 #include <cstddef>
+
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -21,3 +25,5 @@ inline double binary_cross_entropy(const double* logits, const double* target, s
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -1,7 +1,7 @@
 // Convolution of one image in double, with and without its epilogue.
 //   conv2d                     x (h, w, c), w (o, c / groups, kh, kw), b (o) or null -> z (oh, ow, o)
-//   conv2d_backward            x, w, dz -> dx; dw and db are added to
-//   conv2d_epilogue            z -> y = order(max_pool(f(z))) and the places of the maxima, channels-last
+//   conv2d_backward            x, w, dz -> dx; adds to dw and db
+//   conv2d_epilogue            z -> y = order(max_pool(f(z))) and the positions of the maxima, channels-last
 //   conv2d_epilogue_backward   z, places, dy in the order of y -> dz
 // SPDX-License-Identifier: MIT
 #pragma once
@@ -15,9 +15,11 @@
 #include "tenon/ref/max_pool2d.hpp"
 #include "tenon/ref/permute.hpp"
 
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::ref {
 
-/// f(place in x, place in w, place in z) for every product of the sum.
+/// Calls f(index in x, index in w, index in z) for every product of the sum.
 template <class F>
 void for_each_product(const ConvDims& d, F&& f) {
   const Window& w = d.window;
@@ -50,15 +52,15 @@ inline void conv2d_backward(const ConvDims& d, const double* x, const double* w,
   });
 }
 
-/// What the epilogue pools: the convolution's result, its whole if nothing is pooled.
-constexpr PoolDims pool_of(const ConvDims& d, const Fuse& f) {
+/// The pooling of the epilogue. If nothing is pooled, the window is 1 x 1.
+constexpr PoolDims pool_of(const ConvDims& d, const Epilogue& f) {
   return {d.o, d.oh(), d.ow(), f.pooled ? f.pool : Window{}};
 }
 
-inline void conv2d_epilogue(const ConvDims& d, const Fuse& f, const double* z, double* y, std::uint8_t* places) {
+inline void conv2d_epilogue(const ConvDims& d, const Epilogue& f, const double* z, double* y, std::uint8_t* places) {
   const PoolDims pool = pool_of(d, f);
   std::vector<double> active(z, z + d.oh() * d.ow() * d.o), pooled(pool.oh() * pool.ow() * d.o);
-  for (double& v : active) v = activation(f.act, v);
+  for (double& v : active) v = activation(f.activation, v);
   max_pool2d(pool, active.data(), pooled.data(), places);
   if (f.channels_first)
     permute(pooled.data(), pool.oh() * pool.ow(), d.o, y);
@@ -66,13 +68,15 @@ inline void conv2d_epilogue(const ConvDims& d, const Fuse& f, const double* z, d
     std::copy(pooled.begin(), pooled.end(), y);
 }
 
-inline void conv2d_epilogue_backward(const ConvDims& d, const Fuse& f, const double* z, const std::uint8_t* places,
+inline void conv2d_epilogue_backward(const ConvDims& d, const Epilogue& f, const double* z, const std::uint8_t* places,
                                      const double* dy, double* dz) {
   const PoolDims pool = pool_of(d, f);
   std::vector<double> last(dy, dy + pool.oh() * pool.ow() * d.o);
   if (f.channels_first) permute(dy, d.o, pool.oh() * pool.ow(), last.data());
   max_pool2d_backward(pool, places, last.data(), dz);
-  for (int i = 0; i < d.oh() * d.ow() * d.o; ++i) dz[i] *= activation_slope(f.act, z[i]);
+  for (int i = 0; i < d.oh() * d.ow() * d.o; ++i) dz[i] *= activation_derivative(f.activation, z[i]);
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -7,6 +7,10 @@
 #include <cstdint>
 #include <vector>
 
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::ref {
 
 inline double cross_entropy(const double* logits, const std::int32_t* labels, int rows, int classes, double smoothing,
@@ -34,3 +38,5 @@ inline double cross_entropy(const double* logits, const std::int32_t* labels, in
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

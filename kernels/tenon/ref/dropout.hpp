@@ -1,11 +1,13 @@
 // The dropout mask, element by element.
-//   kept(key, position, element, num, den): whether this element survives; survivors are scaled by den / (den - num)
+//   kept(key, position, element, num, den): true if this element is kept; kept elements are scaled by den / (den - num)
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cstdint>
 
 #include "tenon/core/random.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -15,3 +17,5 @@ inline bool kept(const random::Key& key, std::uint64_t position, std::uint32_t e
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

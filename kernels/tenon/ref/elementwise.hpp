@@ -1,10 +1,14 @@
 // Addition and sum in double.
-//   add: a, b (n) -> y (n)     sum: x (n) -> their sum, compensated, so that its error is that of one rounding
+//   add: a, b (n) -> y (n)     sum: x (n) -> their sum, compensated, so that its error is about one rounding
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cmath>
 #include <cstddef>
+
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -23,3 +27,5 @@ inline double sum(const double* x, std::size_t n) {
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

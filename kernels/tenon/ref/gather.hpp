@@ -5,7 +5,9 @@
 
 #include <cstdint>
 
-#include "tenon/core/arguments.hpp"
+#include "tenon/common/gather.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -23,3 +25,5 @@ inline double gathered(const Images& from, std::uint64_t index, const Augmentati
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -3,6 +3,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::ref {
 
 inline void gemm(const double* a, const double* b, const double* bias, int m, int n, int k, double* c) {
@@ -15,3 +19,5 @@ inline void gemm(const double* a, const double* b, const double* bias, int m, in
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -4,6 +4,10 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::ref {
 
 inline void global_avg_pool(const double* x, int pixels, int channels, double* y) {
@@ -20,3 +24,5 @@ inline void global_avg_pool_backward(const double* dy, int pixels, int channels,
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

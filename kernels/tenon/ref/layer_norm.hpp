@@ -1,9 +1,14 @@
-// Layer normalisation in double.
-//   x (rows, n), gamma, beta (n) -> y      layer_norm_backward: x, gamma, dy -> dx, dgamma, dbeta, from x alone
+// Layer normalization in double.
+//   x (rows, n), gamma, beta (n) -> y
+//   layer_norm_backward: x, gamma, dy -> dx, dgamma, dbeta; computes the statistics from x
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include <cmath>
+
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -42,3 +47,5 @@ inline void layer_norm_backward(const double* x, int rows, int n, const double* 
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -6,6 +6,10 @@
 
 #include <algorithm>
 
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::ref {
 
 inline void linear(const double* x, const double* w, const double* b, int batch, int in, int out, double* z) {
@@ -33,3 +37,5 @@ inline void linear_backward(const double* x, const double* w, const double* dz, 
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -5,6 +5,10 @@
 
 #include <cstddef>
 
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::ref {
 
 inline double mean_squared_error(const double* y, const double* target, std::size_t n, double* dy) {
@@ -17,3 +21,5 @@ inline double mean_squared_error(const double* y, const double* target, std::siz
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

@@ -1,7 +1,11 @@
 // The two orders of an image.
-//   x (pixels, channels) -> y (channels, pixels); the other way with the two numbers exchanged
+//   x (pixels, channels) -> y (channels, pixels); exchange the two numbers for the inverse
 // SPDX-License-Identifier: MIT
 #pragma once
+
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
 
 namespace tenon::kernels::ref {
 
@@ -12,3 +16,5 @@ void permute(const T* x, int pixels, int channels, T* y) {
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

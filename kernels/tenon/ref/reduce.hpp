@@ -5,6 +5,10 @@
 
 #include <cstddef>
 
+#include "tenon/core/config.hpp"
+
+TENON_IEEE_MATH_BEGIN
+
 namespace tenon::kernels::ref {
 
 inline double sum_of_squares(const double* x, std::size_t n) {
@@ -14,3 +18,5 @@ inline double sum_of_squares(const double* x, std::size_t n) {
 }
 
 }  // namespace tenon::kernels::ref
+
+TENON_IEEE_MATH_END

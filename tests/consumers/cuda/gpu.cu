@@ -2,7 +2,7 @@
 // [doc:gpu]
 // gpu.cu: compiled by nvcc, and needed once for each network.
 #include <tenon/cuda.cuh>
-#include <tenon/train/session_of.hpp>
+#include <tenon/train/session_impl.hpp>
 
 #include "network.hpp"
 

@@ -1,4 +1,4 @@
-// Broken barriers, each of which the stand-in must catch.
+// Wrong uses of barriers that the stand-in must catch.
 // SPDX-License-Identifier: MIT
 #include "simt/support.hpp"
 
@@ -147,7 +147,7 @@ TEST_CASE("a loop that waits for what does not come ends") {
   Device<int> flag(1), out(1);
   CHECK_THAT(failure_of([&] { run(waits_for_nobody<int>, 1, 4, 0, flag.data); }),
              ContainsSubstring("all threads wait in loops"));
-  // Blocks that wait for each other must run together.
+  // Blocks that wait for each other need a cooperative launch.
   CHECK_THAT(failure_of([&] { run(waits_for_block<int>, 2, 1, 0, flag.data, out.data); }),
              ContainsSubstring("all threads wait in loops"));
   simt::for_each_order([&] {

@@ -1,4 +1,4 @@
-// Launches that CUDA refuses.
+// Launches that CUDA rejects.
 // SPDX-License-Identifier: MIT
 #include "simt/support.hpp"
 

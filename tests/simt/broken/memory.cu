@@ -1,5 +1,5 @@
-// Broken accesses, each of which the stand-in must catch: by a guard behind the allocation, by what was written before it,
-// by poison, or by a sanitizer, which ends the process and says where.
+// Invalid accesses that the stand-in must catch: by a guard page after the allocation, by the fill bytes before the
+// guard, by poison values, or by a sanitizer, which ends the process and reports the place.
 // SPDX-License-Identifier: MIT
 #include <cmath>
 
@@ -61,7 +61,7 @@ __global__ void copies(const float4* x, float* y) {
   *y = s.x;
 }
 
-// With a sanitizer the process says what it found.
+// With a sanitizer, `said` is the sanitizer's report.
 void check_bounds(const std::string& said, const std::string& words) {
   const bool sanitizer = said.find("AddressSanitizer") != said.npos,
              undefined = said.find("runtime error") != said.npos;
@@ -126,11 +126,11 @@ TEST_CASE("a wide access that is not aligned is caught") {
 TEST_CASE("a full stack, a division by zero, a trap and an exception are failures of the kernel") {
   Device<int> x(std::vector<int>{0});
   check_bounds(failure_of([&] { run(deep<int>, 1, 1, 0, x.data, 1000); }), "the stack of an emulated thread");
-  if (!under_asan)  // UBSan is first
+  if (!under_asan)  // UBSan reports it first
     CHECK_THAT(failure_of([&] { run(divide<int>, 1, 1, 0, x.data); }), ContainsSubstring("an integer divided by zero"));
   CHECK_THAT(failure_of([&] { run(trap<int>, 1, 32, 0, x.data); }), ContainsSubstring("thread (3, 0, 0): __trap() at"));
   CHECK_THAT(failure_of([&] { run(throws<int>, 1, 1, 0, x.data); }), ContainsSubstring("an exception: no number"));
-  CHECK(x.read()[0] == 0);  // and life goes on
+  CHECK(x.read()[0] == 0);  // the device works again
 }
 
 TEST_CASE("a copy that was not waited for gives no number") {

@@ -1,4 +1,5 @@
-// Streams, events and graphs in wrong hands: what CUDA refuses is refused, and what it lets pass shows with late streams.
+// Wrong uses of streams, events and graphs. CUDA rejects some of them, and so does the stand-in. Late streams
+// expose the others.
 // SPDX-License-Identifier: MIT
 #include "simt/support.hpp"
 
@@ -68,7 +69,7 @@ TEST_CASE("a result that nobody waited for is not there") {
   REQUIRE(run_in(s.s, set<int>, x.data, 5) == cudaSuccess);
   REQUIRE(cudaMemcpyAsync(p.data, x.data, 4, cudaMemcpyDeviceToHost, s.s) == cudaSuccess);
   CHECK(*p.data == 0);
-  CHECK(x.read()[0] == 1);  // the legacy stream does not wait for one that asked to be left alone
+  CHECK(x.read()[0] == 1);  // the legacy stream does not wait for a non-blocking stream
   REQUIRE(cudaStreamSynchronize(s.s) == cudaSuccess);
   CHECK(*p.data == 5);
   Stream blocking(cudaStreamDefault);

@@ -1,4 +1,4 @@
-// Broken warp collectives, each of which the stand-in must catch.
+// Wrong uses of warp collectives that the stand-in must catch.
 // SPDX-License-Identifier: MIT
 #include "simt/support.hpp"
 

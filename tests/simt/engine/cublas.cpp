@@ -1,8 +1,8 @@
-// cuBLAS as it is used here: C (m, n) = alpha op(A) (m, k) op(B) (k, n) + beta C, all by columns.
+// The part of cuBLAS that tenon uses: C (m, n) = alpha op(A) (m, k) op(B) (k, n) + beta C, all column-major.
 //
-// Numbers: operands rounded as the compute type says (tf32, bf16), products added in float in the order of k, or in
-// double where that is asked for. beta == 0 does not read C. A workspace must be set after the last cublasSetStream, which
-// resets it: without one cuBLAS allocates its own for every captured graph. What is wrong is a status and a report.
+// Numbers: operands are rounded to the compute type (tf32, bf16). Products are added in float in the order of k, or in
+// double for a double compute type. beta == 0 does not read C. A workspace must be set after the last cublasSetStream,
+// which resets it: without one cuBLAS allocates a workspace for every captured graph. Errors: a status and a report.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <bit>
@@ -30,7 +30,7 @@ struct Operand {
   const char* name;
   const void* data;
   cudaDataType type;
-  int rows, cols, ld;  // as it lies
+  int rows, cols, ld;  // as stored
   bool transposed;
   long long stride;
 
@@ -65,7 +65,7 @@ T element(const Operand& o, int batch, int row, int col, Round round) {
   return static_cast<T>(v);
 }
 
-// Rows of A and columns of B side by side, so that the inner loop is over what lies together.
+// Reports the reads and writes of a product to the observer.
 void watch(const Product& p, const char* call) {
   if (!observer) return;
   const double beta = p.beta_at ? 1 : p.beta;
@@ -81,9 +81,10 @@ void watch(const Product& p, const char* call) {
       }
 }
 
+// Copies A and B so that the inner loop is contiguous.
 template <class T>
 void multiply(const Product& p, Round round) {
-  static std::vector<T> a, b, sums;  // kept: a step must not allocate
+  static std::vector<T> a, b, sums;  // static: a step must not allocate
   const auto size = [](int x, int y) { return static_cast<std::size_t>(x) * static_cast<std::size_t>(y); };
   T alpha = static_cast<T>(p.alpha), beta = static_cast<T>(p.beta);
   if (p.alpha_at) std::memcpy(&alpha, p.alpha_at, sizeof(T));
@@ -122,7 +123,7 @@ void multiply(const Product& p, Round round) {
 
 cublasStatus_t refuse(cublasStatus_t status, const std::string& text) {
   report(cudaErrorInvalidValue, text);
-  cudaGetLastError();  // cuBLAS has its own status, the runtime's stays as it was
+  cudaGetLastError();  // cuBLAS has its own status; the runtime's error is cleared
   return status;
 }
 

@@ -1,11 +1,11 @@
-// Runs a grid on this machine's processor. Each CUDA thread is a fiber, but a fiber runs thread after thread for as long
-// as none of them waits: a kernel without barriers costs a call a thread. Who waits hands over to who is ready, without a
-// scheduler in between, so that a barrier costs one switch a thread.
+// Runs a grid on the CPU. Each CUDA thread runs on a fiber. A fiber runs one thread after another while none of them
+// waits, so a kernel without barriers costs one call per thread. A waiting thread switches directly to a ready one,
+// without a scheduler in between, so a barrier costs one switch per thread.
 //
-// Orders: `forward` and `reverse` let a warp go on as far as it can before the next one begins; `interleaved` begins all
-// threads, lane by lane over the warps, before any goes on; `random` draws anew at every barrier.
+// Orders: `forward` and `reverse` run a warp as far as possible before the next one starts. `interleaved` starts all
+// threads, lane by lane over the warps, before any continues. `random` draws a new order at every barrier.
 //
-// A failure is never an exception: it is kept, and the fiber in which it happened is left where it is.
+// A failure is never an exception. It is stored, and its fiber is abandoned.
 // SPDX-License-Identifier: MIT
 #include "engine.hpp"
 
@@ -52,7 +52,7 @@ constexpr std::size_t guard_size = 64 << 10;  // a large frame must not step ove
 
 struct Fiber {
   context::fcontext_t context = nullptr;
-  char* mapping = nullptr;  // of the stack; in front of it lies a guard
+  char* mapping = nullptr;  // of the stack, after its guard
   const void* bottom = nullptr;
   std::size_t size = 0;
   void* fake = nullptr;  // AddressSanitizer's
@@ -64,15 +64,15 @@ struct Warp;
 enum class Wait : std::uint8_t { no, barrier, warp, grid, spin };
 
 struct Thread {
-  Fiber* fiber = nullptr;  // null: not begun
-  Thread* next = nullptr;  // in the list of those that are ready
+  Fiber* fiber = nullptr;  // null: not started
+  Thread* next = nullptr;  // in the list of ready threads
   Block* block = nullptr;
   Warp* warp = nullptr;
   uint3 index{};
   unsigned lane = 0;
   bool done = false;
   Wait wait = Wait::no;
-  const char* what = "";  // and for what: the name of the call, its lanes, its data
+  const char* what = "";  // what it waits for: the name of the call, its lanes, its data
   unsigned mask = 0;
   void* payload = nullptr;
   Combine combine = nullptr;
@@ -81,7 +81,7 @@ struct Thread {
 };
 
 struct Warp {
-  Thread* threads = nullptr;  // its first
+  Thread* threads = nullptr;  // its first thread
   unsigned lanes = 0, alive = 0, waiting = 0;
 };
 
@@ -91,25 +91,25 @@ struct Block {
   Warp* warps = nullptr;
   int alive = 0, arrived = 0, yes = 0;
   BarrierCount result{0, 0};
-  Thread* first = nullptr;  // to arrive
+  Thread* first = nullptr;  // the first thread that arrived
   Region* shared = nullptr;
 };
 
 struct Engine {
   const Grid* grid = nullptr;
-  unsigned n = 0;  // threads of a block
+  unsigned n = 0;  // threads per block
   std::size_t blocks = 0, next_block = 0;
   std::size_t stride = 1, offset = 0;  // of a random order of blocks
-  int alive = 0;                       // threads of the blocks at work
-  int at_grid = 0;                     // of those, the ones that wait for the grid
+  int alive = 0;                       // threads of the active blocks
+  int at_grid = 0;                     // those of them that wait for the grid
 
-  std::vector<Thread> threads;     // of the blocks at work
-  std::vector<AsyncCopies> async;  // of each thread; empty where no kernel has used cp.async
+  std::vector<Thread> threads;     // of the active blocks
+  std::vector<AsyncCopies> async;  // of each thread; empty until a kernel uses cp.async
   std::vector<Warp> warps;
   std::vector<Block> live;
   std::vector<std::unique_ptr<Region>> shared;
-  std::vector<std::uint16_t> begin, order;  // of a block's threads: at first, and after a barrier
-  std::size_t begun = 0, to_begin = 0;      // over all blocks at work
+  std::vector<std::uint16_t> begin, order;  // order of a block's threads: at the start, and after a barrier
+  std::size_t begun = 0, to_begin = 0;      // over all active blocks
   Thread *ready = nullptr, *ready_last = nullptr;
   bool breadth = false, random = false;
   std::uint64_t state = 0;
@@ -120,10 +120,10 @@ struct Engine {
   Fiber host;
   Fiber* running = nullptr;
   Thread* current = nullptr;
-  Thread* handed = nullptr;  // what an idle fiber is to begin
+  Thread* handed = nullptr;  // the thread that an idle fiber must start
   std::string words;
   Failure failure;
-  const void* bad_address = nullptr;  // set by the signal's handler
+  const void* bad_address = nullptr;  // set by the signal handler
   int signal = 0;
   bool misaligned = false;
   bool active = false;
@@ -137,15 +137,15 @@ std::uint64_t draw() {  // splitmix64
   return z ^ (z >> 31);
 }
 
-// A name or a file: mostly the same literal.
+// Compares names or files, which are usually the same literal.
 bool same(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
 bool same(const Site& a, const Site& b) { return a.line == b.line && same(a.file, b.file); }
 
 // --- fibers -----------------------------------------------------------------------------------------------------------
 void work();
 
-// Goes from `from` to `to`, and comes back when somebody goes to `from`. Inlined, as what calls it: after a switch the
-// processor predicts no return right.
+// Switches from `from` to `to`, and returns when another fiber switches to `from`. Inlined, like its callers, because
+// the CPU mispredicts every return after a switch.
 TENON_SIMT_INLINE void jump(Fiber* from, Fiber* to) {
   engine.running = to;
 #if SIMT_ASAN
@@ -169,7 +169,7 @@ void enter(context::transfer_t came) {
 }
 
 void make_context(Fiber& f, std::size_t number) {
-  // Stacks that begin at the same place of a page would share few lines of the cache.
+  // Stacks with the same offset in a page would compete for few cache lines.
   char* const top = f.mapping + stack_size - (number * 5 % 61) * 64;
   f.fake = nullptr;
   f.bottom = f.mapping;
@@ -198,7 +198,7 @@ Fiber* take_fiber() {
   return f;
 }
 
-// After a failure fibers hang somewhere in a kernel: all begin anew.
+// After a failure some fibers are inside a kernel, so all are reset.
 void renew_fibers() {
   engine.idle.clear();
   for (std::size_t i = 0; i < engine.fibers.size(); ++i) {
@@ -229,8 +229,8 @@ std::string here() {
   return text;
 }
 
-// Ends the grid with what was said last. Nobody comes back to destroy what the caller has, so it may have nothing left: the
-// words are put together by a statement of its own.
+// Ends the grid with the last message of say(). It does not return, and destructors of the caller do not run. So the
+// caller builds the message in a separate statement before.
 [[noreturn]] void leave(cudaError_t error) {
   tracing = false;
   if (engine.failure.error == cudaSuccess) {
@@ -238,7 +238,7 @@ std::string here() {
     engine.failure.text = here() + ": " + engine.words;
   }
   jump(engine.running, &engine.host);
-  std::abort();  // nobody comes back
+  std::abort();  // not reached
 }
 
 // "threads 0-31, 64 of block (0, 0, 0)"
@@ -287,7 +287,7 @@ std::size_t block_at(std::size_t i) {
   switch (options().blocks) {
     case Order::forward: return i;
     case Order::reverse: return engine.blocks - 1 - i;
-    case Order::interleaved: {  // the even ones, and then the odd ones backwards
+    case Order::interleaved: {  // the even ones, then the odd ones backwards
       const std::size_t even = (engine.blocks + 1) / 2;
       return i < even ? 2 * i : 2 * (engine.blocks - 1 - i) + 1;
     }
@@ -316,7 +316,7 @@ void order_threads() {
   engine.order = engine.begin;
 }
 
-// Makes `count` blocks ready to begin.
+// Prepares the next `count` blocks.
 void set_up(std::size_t count) {
   engine.begun = 0;
   engine.to_begin = count * engine.n;
@@ -373,7 +373,7 @@ void prepare(const Grid& grid) {
     b.threads = &engine.threads[i * engine.n];
     b.warps = &engine.warps[i * warps];
     b.shared = engine.shared[i].get();
-    if (grid.shared && !b.shared->base) *b.shared = map_region(shared_most, 128);
+    if (grid.shared && !b.shared->base) *b.shared = map_region(shared_max, 128);
     for (unsigned w = 0; w < warps; ++w) {
       const unsigned lanes = std::min(32u, engine.n - w * 32);
       b.warps[w].threads = &b.threads[w * 32];
@@ -444,7 +444,7 @@ Thread* begin_next() {
   return t;
 }
 
-// The next thread to run, or null where all are done. `others`: rather one that has not begun.
+// The next thread to run, or null if all are done. `others`: prefer a thread that has not started.
 TENON_SIMT_INLINE Thread* choose(bool others) {
   for (;;) {
     const bool more = engine.begun < engine.to_begin;
@@ -474,7 +474,7 @@ TENON_SIMT_INLINE void set_current(Thread* t) {
   blockIdx = t->block->index;
 }
 
-// The current thread waits: others run until somebody has made it ready and its turn comes.
+// Suspends the current thread. Others run until it has been made ready and its turn comes.
 TENON_SIMT_INLINE void suspend(bool others = false) {
   Thread* const me = engine.current;
   Thread* const t = choose(others);
@@ -518,12 +518,12 @@ void release_grid() {
   make_ready(first, last, false);
 }
 
-// If all of `mask` that have not returned are there: combines, and makes them ready.
+// Whether all lanes of `mask` that have not returned have arrived. Fails the kernel if they are in different calls.
 bool complete(Warp& w, unsigned mask) {
   const unsigned members = mask & w.alive;
   if ((w.waiting & members) != members) return false;
   for (unsigned l = 0; l < 32; ++l)
-    if ((members >> l & 1u) && w.threads[l].mask != mask) return false;  // it waits for others before it comes here
+    if ((members >> l & 1u) && w.threads[l].mask != mask) return false;  // it waits in another collective first
   const unsigned some = static_cast<unsigned>(std::countr_zero(members));
   const Thread& t = w.threads[some];
   for (unsigned l = some; l < 32; ++l) {
@@ -578,7 +578,7 @@ void thread_returns(Thread* t) {
   w.alive &= ~(1u << t->lane);
   if (b.arrived > 0 && b.arrived == b.alive) release_barrier(b);
   if (engine.at_grid > 0 && engine.at_grid == engine.alive) release_grid();
-  if (unsigned waiting = w.waiting) {  // somebody may have waited for this lane only
+  if (unsigned waiting = w.waiting) {  // a collective may have waited only for this lane
     while (waiting) {
       const Thread& o = w.threads[std::countr_zero(waiting)];
       const unsigned members = o.mask & w.alive;
@@ -608,7 +608,7 @@ void run_thread(Thread* t) {
   thread_returns(t);
 }
 
-// What every fiber does.
+// The main loop of every fiber.
 void work() {
   Fiber* const me = engine.running;
   for (;;) {
@@ -627,7 +627,8 @@ void work() {
 // --- faults of the processor --------------------------------------------------------------------------------------------
 struct sigaction before[NSIG];
 
-// In a kernel: leaves it, as if the kernel had said so. Elsewhere: says what was touched, and lets others see to it.
+// Inside a kernel: ends the kernel as a failure. Elsewhere: reports an access to device memory and restores the
+// previous handler.
 void on_signal(int signal, siginfo_t* info, void*) {
   if (engine.active && engine.running != &engine.host) {
     tracing = false;
@@ -643,7 +644,7 @@ void on_signal(int signal, siginfo_t* info, void*) {
   sigaction(signal, &before[signal], nullptr);
 }
 
-// Before each grid: others, such as Catch2, install theirs in between.
+// Called before each grid, because others, such as Catch2, install their handlers in between.
 void install_handlers() {
   struct sigaction ours {};
   ours.sa_sigaction = on_signal;
@@ -660,7 +661,7 @@ void install_handlers() {
                               true);
   (void)called;
 #endif
-  // The handler must not need the stack that overflowed.
+  // The handler needs another stack, because the thread's stack may have overflowed.
   stack_t now{};
   if (sigaltstack(nullptr, &now) == 0 && !(now.ss_flags & SS_DISABLE)) return;
   constexpr std::size_t size = 64 << 10;
@@ -680,7 +681,7 @@ void install_handlers() {
   sigaltstack(&now, nullptr);
 }
 
-// What the handler left, in words; on the host's stack.
+// Turns the data of the signal handler into a failure, on the host's stack.
 void explain_signal() {
   const char* const address = static_cast<const char*>(engine.bad_address);
   cudaError_t error = cudaErrorIllegalAddress;

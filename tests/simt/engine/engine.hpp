@@ -1,4 +1,4 @@
-// The parts of the stand-in for CUDA, as they see each other: errors, memory and the running of one grid.
+// The internal interfaces of the stand-in for CUDA: errors, memory and the execution of one grid.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -25,15 +25,15 @@
 
 namespace simt {
 
-// --- limits of the emulated device: those of compute capability 9.0, but for its multiprocessors ------------------------
-inline constexpr int compiled_for = 90;  // what __CUDA_ARCH_LIST__ says to kernels
+// --- limits of the emulated device: those of compute capability 9.0, except the multiprocessors ------------------------
+inline constexpr int compiled_for = 90;  // the value of __CUDA_ARCH_LIST__, divided by 10
 inline constexpr unsigned max_threads = 1024, max_grid_x = 0x7fffffffu, max_grid_yz = 65535;
-inline constexpr std::size_t shared_default = 48 << 10, shared_most = 227 << 10, shared_of_multiprocessor = 228 << 10;
-inline constexpr std::size_t shared_reserved = 1 << 10, parameters_most = 32764;
+inline constexpr std::size_t shared_default = 48 << 10, shared_max = 227 << 10, shared_of_multiprocessor = 228 << 10;
+inline constexpr std::size_t shared_reserved = 1 << 10, parameters_max = 32764;
 inline constexpr int threads_of_multiprocessor = 2048, blocks_of_multiprocessor = 32;
 
 // --- errors (runtime.cpp) -----------------------------------------------------------------------------------------------
-/// Keeps the report and, in words, prints it; returns `error`.
+/// Stores the error and its message, prints the message unless quiet, and returns `error`.
 cudaError_t report(cudaError_t error, std::string text);
 
 // --- one grid (engine.cpp) ----------------------------------------------------------------------------------------------
@@ -48,12 +48,12 @@ struct Failure {
   cudaError_t error = cudaSuccess;
   std::string text;
 };
-/// Runs all threads; the first failure ends it.
+/// Runs all threads. The first failure ends the grid.
 Failure run_grid(const Grid& grid);
 std::string text_of(dim3 v);
 std::string text_of(const Site& site);
 
-// What the current thread has asked cp.async for and not waited for.
+// The current thread's cp.async copies that it has not waited for.
 struct AsyncCopies {
   struct One {
     void* to;
@@ -62,20 +62,21 @@ struct AsyncCopies {
     int group;
   };
   std::vector<One> copies;
-  int closed = 0;  // groups
+  int closed = 0;  // closed groups
 };
 AsyncCopies& async_copies();
 bool in_shared(const void* p, std::size_t size);  // of the current block
-/// Ends the current thread and its grid; what is wrong is said before, since nothing of the caller is destroyed.
+/// fail_kernel ends the current thread and its grid. Call say() before it in a separate statement, because destructors
+/// of the caller do not run.
 void say(std::string words);
 [[noreturn]] void fail_kernel(cudaError_t error);
-/// Runs `now`, or queues or captures what `make` gives: something like it that outlives this call.
+/// Runs `now`, or queues or captures the result of `make`, an equivalent that outlives this call.
 cudaError_t enqueue(cudaStream_t stream, const char* call, const std::function<void()>& now,
                     const std::function<std::function<void()>()>& make);
 
 // --- memory (memory.cpp) ------------------------------------------------------------------------------------------------
-/// `size` bytes that end, but for alignment, where a page begins that nobody may touch; under AddressSanitizer exactly
-/// there. All bytes are 0xff: no number, and no small index.
+/// `size` bytes that end, except for alignment, at a guard page. With AddressSanitizer the bytes after the end are
+/// poisoned. All bytes are initially 0xff: NaN as a float, and no small index.
 struct Region {
   char* base = nullptr;  // of the mapping, guards included
   std::size_t mapped = 0;
@@ -90,9 +91,9 @@ struct Region {
 };
 Region map_region(std::size_t size, std::size_t alignment);
 void unmap_region(Region&);
-/// Sets data to the last `size` bytes of the region's room, poisoned, and what is left of it out of bounds.
+/// Makes data the last `size` bytes before the guard, up to alignment, filled with 0xff. The rest is out of bounds.
 void fit_region(Region&, std::size_t size);
-/// False if something was written between the data's end and the guard.
+/// False if the bytes between the data's end and the guard were overwritten.
 bool intact(const Region&);
 
 enum class Where { host, pinned, device };
@@ -105,13 +106,13 @@ cudaError_t allocate_device(void** pointer, std::size_t size, int device);
 cudaError_t free_device(void* pointer);
 cudaError_t allocate_pinned(void** pointer, std::size_t size);
 cudaError_t free_pinned(void* pointer);
-/// A damaged tail of any allocation, in words, or nothing.
+/// A message if the bytes after any allocation were overwritten, else empty.
 std::string overrun();
-/// What an address that could not be touched is near to.
+/// Describes an address by the allocation at or near it.
 std::string describe_address(const void* pointer);
 Counters& count();
 
-/// While one is alive device memory can be touched; if a device is named, of that one alone.
+/// While one is alive, device memory is accessible; if a device is given, only that device's memory.
 struct DeviceAccess {
   explicit DeviceAccess(int device = -1);
   ~DeviceAccess();

@@ -1,4 +1,4 @@
-// Memory of the emulated device and pinned memory: exact sizes, poisoned, guarded, and kept apart from the host's.
+// Device memory of the emulated device, and pinned memory: exact sizes, poisoned, guarded, separate from host memory.
 // SPDX-License-Identifier: MIT
 #include <sys/mman.h>
 #include <unistd.h>
@@ -28,13 +28,13 @@ std::size_t up(std::size_t n, std::size_t to) { return (n + to - 1) / to * to; }
 
 struct Memory {
   std::map<const char*, Region> device, pinned;  // by first byte
-  std::deque<Region> freed;                      // address space that is not given out again for a while
+  std::deque<Region> freed;                      // address space that is not reused for a while
   std::size_t device_bytes = 0;
-  int access = 0, only = -1;  // only: the device whose memory alone can be touched
+  int access = 0, only = -1;  // only: the only device whose memory is accessible
   Counters counters{};
 };
 Memory& memory() {
-  static Memory& m = *new Memory;  // is there for what the program destroys at its end
+  static Memory& m = *new Memory;  // never destroyed: static destructors may use it
   return m;
 }
 
@@ -115,7 +115,7 @@ void fit_region(Region& r, std::size_t size) {
 
 bool intact(const Region& r) {
 #if SIMT_ASAN
-  (void)r;  // a write there was reported when it happened
+  (void)r;  // ASan has already reported such a write
   return true;
 #else
   return std::all_of(r.data + r.size, r.data + r.room, [](char c) { return static_cast<unsigned char>(c) == tail; });
@@ -230,7 +230,7 @@ std::string describe_address(const void* pointer) {
   return text;
 }
 
-// Of devices that see no memory but their own, where there are several.
+// With several devices, each can access only its own memory.
 DeviceAccess::DeviceAccess(int of) : device(of) {
   Memory& m = memory();
   if (m.access++ > 0) return;

@@ -1,8 +1,8 @@
 // The CUDA runtime of the stand-in: errors, devices, streams, events, launches, capture and graphs.
 //
-// A stream is a list of operations. Immediate: each runs where it is called for, and nothing is allocated for it. Late:
-// it runs when somebody waits for it, so that work nobody waited for is found missing; of other streams runs only what
-// an event demands. A capture keeps operations as nodes of a graph, with the same words of refusal as CUDA.
+// A stream is a list of operations. Immediate: each operation runs in its call, and nothing is allocated for it. Late:
+// it runs when it is waited for, so a missing wait leaves its result missing. Other streams then run only as far as an
+// event requires. A capture stores operations as nodes of a graph and rejects calls with the same errors as CUDA.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <chrono>
@@ -30,7 +30,7 @@ namespace {
 
 using Run = std::function<void()>;
 
-// What an event stands for: a point in a stream, or in a capture.
+// What an event records: a point in a stream or in a capture.
 struct Point {
   bool done = false;
   std::chrono::steady_clock::time_point when;
@@ -43,7 +43,7 @@ struct Capture;
 
 struct CUgraphNode_st {
   cudaGraphNodeType type;
-  simt::Run run;                   // not of a child graph
+  simt::Run run;                   // empty for a child graph
   std::vector<std::size_t> after;  // indices in its graph
   std::vector<std::unique_ptr<CUgraphNode_st>> child;
 };
@@ -51,7 +51,7 @@ struct CUgraph_st {
   std::vector<std::unique_ptr<CUgraphNode_st>> nodes;
 };
 struct CUgraphExec_st {
-  std::vector<std::unique_ptr<CUgraphNode_st>> nodes;  // with children in their place
+  std::vector<std::unique_ptr<CUgraphNode_st>> nodes;  // with child graphs expanded
 };
 struct CUevent_st {
   unsigned flags = 0;
@@ -64,13 +64,13 @@ struct CUstream_st {
   int device = 0;
   struct Entry {
     simt::Run run;
-    std::shared_ptr<simt::Point> wait;  // else
-    int device = -1;                    // whose memory alone it may touch
+    std::shared_ptr<simt::Point> wait;  // if `run` is empty
+    int device = -1;                    // the only device whose memory it may access
   };
   std::deque<Entry> entries;
   bool draining = false;
   std::shared_ptr<simt::Capture> capture;
-  std::vector<std::size_t> tail;  // of the capture: what the next node comes after
+  std::vector<std::size_t> tail;  // of the capture: the predecessors of the next node
 };
 
 namespace simt {
@@ -80,24 +80,24 @@ struct Capture {
   CUgraph_st* graph;
   CUstream_st* origin;
   cudaStreamCaptureMode mode;
-  std::thread::id thread;  // that began it
+  std::thread::id thread;  // that started it
   bool invalid = false;
   std::vector<CUstream_st*> streams;
 };
 
 struct Runtime {
   std::recursive_mutex mutex;
-  cudaError_t last = cudaSuccess;   // until asked for
-  cudaError_t stuck = cudaSuccess;  // of a kernel: until reset
+  cudaError_t last = cudaSuccess;   // until it is read
+  cudaError_t stuck = cudaSuccess;  // of a kernel: sticky until reset()
   std::string text;
   CUstream_st legacy;
   std::vector<CUstream_st*> streams;
   std::set<CUevent_st*> events;
-  std::map<std::pair<int, const void*>, int> dynamic_shared;  // by device and kernel, where it was raised
-  int captures = 0;                                           // that forbid unsafe calls
+  std::map<std::pair<int, const void*>, int> dynamic_shared;  // by device and kernel, if raised
+  int captures = 0;                                           // captures that forbid unsafe calls
 };
 Runtime& runtime() {
-  static Runtime& r = *new Runtime;  // is there for what the program destroys at its end
+  static Runtime& r = *new Runtime;  // never destroyed: static destructors may use it
   return r;
 }
 thread_local const char* next_name = nullptr;
@@ -130,7 +130,7 @@ void drain(CUstream_st* s, const Point* until = nullptr) {
   s->draining = false;
 }
 
-// The legacy stream waits for the others that have not asked to be left alone; `all`: for every one.
+// Runs the pending work of the legacy stream and of the blocking streams, for which it waits; `all`: of every stream.
 void drain_all(bool all, int device = -1) {
   Runtime& r = runtime();
   std::vector<CUstream_st*> streams = r.streams;
@@ -145,7 +145,8 @@ cudaError_t invalidate(CUstream_st* s, cudaError_t error, std::string text) {
   return report(error, std::move(text));
 }
 
-// Calls that CUDA holds to be unsafe: for everybody during a global capture, for the thread that makes it during another.
+// Rejects calls that CUDA considers unsafe: from any thread during a global capture, from the capturing thread during a
+// thread-local one.
 cudaError_t refuse_unsafe(const char* call) {
   Runtime& r = runtime();
   bool refused = false;
@@ -158,7 +159,7 @@ cudaError_t refuse_unsafe(const char* call) {
   return report(cudaErrorStreamCaptureUnsupported, std::string(call) + " while a stream is captured");
 }
 
-// Waits of the legacy stream, which would wait for the captured one.
+// Rejects implicit waits of the legacy stream for a stream that is being captured.
 cudaError_t refuse_implicit(const char* call) {
   for (CUstream_st* s : runtime().streams)
     if (s->capture && !(s->flags & cudaStreamNonBlocking))
@@ -176,7 +177,7 @@ CUgraphNode_st* add_node(CUgraph_st& graph, cudaGraphNodeType type, Run run, std
   return graph.nodes.back().get();
 }
 
-// What is watched: an operation that begins now, or when it is run.
+// Reports to the observer an operation that starts now, or when it is run.
 std::size_t submitted(const CUstream_st* s) {
   return observer->submitted(s, s == &runtime().legacy, !(s->flags & cudaStreamNonBlocking));
 }
@@ -191,7 +192,7 @@ Run starts_later(const CUstream_st* s, const char* call, Run run) {
   };
 }
 
-// Runs, queues or captures. `make` gives what outlives this call; `now` is run in place.
+// Runs `now` in place, or queues or captures the result of `make`, which outlives this call.
 template <class Now, class Make>
 cudaError_t submit(cudaStream_t stream, const char* call, cudaGraphNodeType type, Now&& now, Make&& make) {
   Runtime& r = runtime();
@@ -207,7 +208,7 @@ cudaError_t submit(cudaStream_t stream, const char* call, cudaGraphNodeType type
   }
   if (s == &r.legacy)
     if (cudaError_t e = refuse_implicit(call)) return e;
-  const bool moves = type == cudaGraphNodeTypeMemcpy || type == cudaGraphNodeTypeMemset;  // from any device to any
+  const bool moves = type == cudaGraphNodeTypeMemcpy || type == cudaGraphNodeTypeMemset;  // between any devices
   const int device = moves ? -1 : s == &r.legacy ? current_device : s->device;
   if (options().streams == Streams::immediate) {
     DeviceAccess access(device);
@@ -234,7 +235,7 @@ cudaError_t wait_for_device(const char* call) {
   return runtime().stuck;
 }
 
-// What every call says that needs a GPU, where there is none; and kernels where they were compiled for others.
+// The errors of every call that needs a GPU if there is none, and of kernels that were compiled for another GPU.
 cudaError_t refuse_without_device(const char* call) {
   if (options().driver < CUDART_VERSION)
     return report(cudaErrorInsufficientDriver, std::string(call) + ": options say that the driver is too old");
@@ -265,7 +266,7 @@ void run_kernel(const Grid& grid) {
   if (f.error != cudaSuccess) r.stuck = report(f.error, std::move(f.text));
 }
 
-// A launch with arguments of its own.
+// A launch that owns its arguments.
 struct OwnGrid {
   Grid grid;
   std::shared_ptr<void> bound;
@@ -295,13 +296,13 @@ cudaError_t check_launch(const Grid& g) {
     return report(cudaErrorInvalidConfiguration,
                   kernel() + "at least 1 block, and y and z up to 65535, got " + text_of(g.grid));
   const auto raised = runtime().dynamic_shared.find({current_device, g.call.function});
-  const std::size_t most =
+  const std::size_t max =
       raised == runtime().dynamic_shared.end() ? shared_default : static_cast<std::size_t>(raised->second);
-  if (g.shared > most)
-    return report(cudaErrorInvalidValue, kernel() + "at most " + std::to_string(most) +
+  if (g.shared > max)
+    return report(cudaErrorInvalidValue, kernel() + "at most " + std::to_string(max) +
                                              " bytes of dynamic shared memory (cudaFuncSetAttribute raises it), got " +
                                              std::to_string(g.shared));
-  if (g.call.parameter_bytes > parameters_most)
+  if (g.call.parameter_bytes > parameters_max)
     return report(cudaErrorInvalidValue,
                   kernel() + "at most 32764 bytes of arguments, got " + std::to_string(g.call.parameter_bytes));
   if (g.cooperative) {
@@ -343,7 +344,7 @@ struct Copy {
   void* to;
   const void* from;
   std::size_t size;
-  bool pinned;  // the host's side is pinned and must still be there
+  bool pinned;  // the host memory is pinned and must still be allocated
   void operator()() const {
     if (runtime().stuck != cudaSuccess) return;
     if (pinned) {
@@ -403,7 +404,7 @@ cudaError_t copy(const char* call, void* to, const void* from, std::size_t size,
                           ": a captured copy is made at every replay, so that its memory on the host must "
                           "be pinned; got " +
                           describe_address(a.where == Where::host ? to : from));
-  if (!s->capture && pageable && b.where == Where::device) {  // returns when the copy is made
+  if (!s->capture && pageable && b.where == Where::device) {  // synchronous, as in CUDA
     if (s == &runtime().legacy) drain_all(false);
     drain(s);
     DeviceAccess access;
@@ -414,7 +415,7 @@ cudaError_t copy(const char* call, void* to, const void* from, std::size_t size,
   }
   return submit(stream, call, cudaGraphNodeTypeMemcpy, c, [&]() -> Run {
     if (!pageable || (b.where == Where::host && options().reads_pageable)) return c;
-    // Read when it is asked for: such memory may change afterwards.
+    // Pageable memory is read during the call, because it may change afterwards.
     auto bytes =
         std::make_shared<std::vector<char>>(static_cast<const char*>(from), static_cast<const char*>(from) + size);
     return [bytes, to, size] { Copy{to, bytes->data(), size, false}(); };
@@ -455,7 +456,7 @@ std::vector<std::unique_ptr<CUgraphNode_st>> clone(const std::vector<std::unique
   return copy;
 }
 
-// An order that the edges allow: that of the capture, or the last that can come first.
+// An order that the edges allow: the capture order, or for reverse always the last node that is ready.
 std::vector<std::size_t> order_of(const std::vector<std::unique_ptr<CUgraphNode_st>>& nodes) {
   std::vector<std::size_t> order;
   std::vector<bool> done(nodes.size());
@@ -474,10 +475,10 @@ std::vector<std::size_t> order_of(const std::vector<std::unique_ptr<CUgraphNode_
   return order;
 }
 
-// `before`: what comes before all of them.
+// `before`: nodes that come before all of `nodes`.
 void flatten(const std::vector<std::unique_ptr<CUgraphNode_st>>& nodes, const std::vector<std::size_t>& before,
              std::vector<std::unique_ptr<CUgraphNode_st>>& flat) {
-  std::vector<std::vector<std::size_t>> ends(nodes.size());  // what who comes after a node comes after
+  std::vector<std::vector<std::size_t>> ends(nodes.size());  // by node: the flat nodes that its successors depend on
   for (std::size_t i : order_of(nodes)) {
     const CUgraphNode_st& n = *nodes[i];
     std::vector<std::size_t> after = before;
@@ -579,7 +580,7 @@ const Counters& counters() { return count(); }
 
 void undefined(void* at, std::size_t size) {
   Lock lock;
-  // Of queued and captured operations it is not known here which come before.
+  // For queued and captured operations it is not known here which of them come before.
   if (!observer || !at || options().streams != Streams::immediate || runtime().captures > 0) return;
   observer->undefined(at, size);
 }
@@ -697,7 +698,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* p, int device) {
   p->maxThreadsPerMultiProcessor = threads_of_multiprocessor;
   p->maxBlocksPerMultiProcessor = blocks_of_multiprocessor;
   p->sharedMemPerMultiprocessor = shared_of_multiprocessor;
-  p->sharedMemPerBlockOptin = shared_most;
+  p->sharedMemPerBlockOptin = shared_max;
   p->reservedSharedMemPerBlock = shared_reserved;
   return cudaSuccess;
 }
@@ -878,7 +879,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream) {
     if (observer) observer->host_waits_for_stream(s);
     return cudaSuccess;
   }
-  drain(s);  // who asks in a loop gets there
+  drain(s);  // so a polling loop makes progress
   return cudaErrorNotReady;
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned int) {
@@ -937,7 +938,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   if (c->origin != s)
     return invalidate(s, cudaErrorStreamCaptureUnmatched,
                       "cudaStreamEndCapture: expected the stream in which the capture began, got another");
-  bool joined = true;  // every node leads to the origin's tail
+  bool joined = true;  // whether every node leads to the origin's tail
   std::vector<bool> reached(c->graph->nodes.size());
   std::vector<std::size_t> open = s->tail;
   while (!open.empty()) {
@@ -1108,7 +1109,7 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream) {
   Lock lock;
   if (runtime().stuck) return runtime().stuck;
   CUstream_st* const s = stream_of(stream);
-  if (s && s->capture) {  // becomes a child
+  if (s && s->capture) {  // becomes a child graph
     if (s->capture->invalid)
       return report(cudaErrorStreamCaptureInvalidated, "cudaGraphLaunch: the capture has failed before");
     CUgraphNode_st* const made = add_node(*s->capture->graph, cudaGraphNodeTypeGraph, {}, s->tail);
@@ -1134,8 +1135,8 @@ cudaError_t cudaFuncSetAttribute(const void* function, cudaFuncAttribute attribu
   if (runtime().stuck) return runtime().stuck;
   if (cudaError_t e = refuse_without_code("cudaFuncSetAttribute")) return e;
   if (attribute == cudaFuncAttributePreferredSharedMemoryCarveout) return cudaSuccess;
-  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > static_cast<int>(shared_most))
-    return report(cudaErrorInvalidValue, "cudaFuncSetAttribute: expected at most " + std::to_string(shared_most) +
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 || value > static_cast<int>(shared_max))
+    return report(cudaErrorInvalidValue, "cudaFuncSetAttribute: expected at most " + std::to_string(shared_max) +
                                              " bytes of shared memory, got " + std::to_string(value));
   runtime().dynamic_shared[{current_device, function}] = value;
   return cudaSuccess;
@@ -1154,6 +1155,6 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* a, const void* function) {
 }
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void*, int threads, std::size_t shared) {
   if (threads < 1) return report(cudaErrorInvalidValue, "occupancy: expected at least 1 thread a block");
-  *blocks = threads > static_cast<int>(max_threads) || shared > shared_most ? 0 : blocks_of(threads, shared);
+  *blocks = threads > static_cast<int>(max_threads) || shared > shared_max ? 0 : blocks_of(threads, shared);
   return runtime().stuck;
 }

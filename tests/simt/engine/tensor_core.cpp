@@ -1,4 +1,4 @@
-// mma, ldmatrix and cp.async, as their twins in simt/tensor_core.hpp say.
+// mma, ldmatrix and cp.async. simt/tensor_core.hpp describes them.
 // SPDX-License-Identifier: MIT
 #include "simt/tensor_core.hpp"
 
@@ -20,7 +20,7 @@ struct Fragments {
   const float* c;
 };
 
-// A is (16, K), B is (K, 8), as the lanes hold them.
+// A is (16, K) and B is (K, 8), gathered from the lanes.
 template <int K>
 void multiply(void* const* payloads, const float (&a)[16][K], const float (&b)[K][8]) {
   for (int lane = 0; lane < 32; ++lane) {
@@ -91,7 +91,7 @@ void combine_rows(void* const* payloads, unsigned) {
 template <int Count>
 void ldmatrix(const char* what, std::uint32_t* d, const void* row, bool transposed, Site site, const void* code) {
   const Aside aside;
-  if (static_cast<int>(lane_index()) < 8 * Count) {  // the other lanes' addresses are not looked at
+  if (static_cast<int>(lane_index()) < 8 * Count) {  // the other lanes' addresses are ignored
     check_aligned(row, 16, site);
     if (!in_shared(row, 16)) {
       say(std::string(what) + " at " + text_of(site) + ": expected 16 bytes of the block's shared memory");

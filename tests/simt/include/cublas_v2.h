@@ -1,4 +1,4 @@
-// The stand-in for <cublas_v2.h>: the calls in use, with cuBLAS's values, checks and numbers (engine/cublas.cpp).
+// The stand-in for <cublas_v2.h>: tenon's calls, with cuBLAS's values, checks and numerics (engine/cublas.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -39,8 +39,8 @@ enum cublasComputeType_t {
   CUBLAS_COMPUTE_64F_PEDANTIC = 71
 };
 
-// As in the library, whose names for the linker end in _v2 where the header's do not: a program that opens it by hand
-// asks for those.
+// As in the library, the linker's names end in _v2 where the header's names do not. A program that opens the library at
+// run time looks up the linker's names.
 extern "C" {
 cublasStatus_t cublasCreate_v2(cublasHandle_t* handle);
 cublasStatus_t cublasDestroy_v2(cublasHandle_t handle);

@@ -1,4 +1,4 @@
-// The stand-in's bfloat16: a float's upper half. Rounding is to nearest, ties to even.
+// The stand-in's bfloat16: the upper half of a float. Rounds to nearest, ties to even.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -33,7 +33,7 @@ inline unsigned short __bfloat16_as_ushort(__nv_bfloat16 v) { return v.__x; }
 
 inline __nv_bfloat16 __float2bfloat16_rn(float v) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(v);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return __ushort_as_bfloat16(0x7fff);  // as CUDA writes a NaN
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return __ushort_as_bfloat16(0x7fff);  // CUDA's NaN
   return __ushort_as_bfloat16(static_cast<unsigned short>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16));
 }
 inline __nv_bfloat16 __float2bfloat16(float v) { return __float2bfloat16_rn(v); }

@@ -1,6 +1,6 @@
-// The stand-in for <cuda_runtime.h>: with it g++ and clang compile the kernels that nvcc compiles, and a launch runs the
-// grid on this machine's processor, each CUDA thread a fiber (tests/simt/engine/engine.cpp). It proves logic; neither speed nor
-// the order of memory.
+// The stand-in for <cuda_runtime.h>. With it, g++ and clang compile the same kernels as nvcc, and a launch runs the
+// grid on the CPU, with one fiber per CUDA thread (tests/simt/engine/engine.cpp). It checks logic, but neither speed
+// nor memory ordering.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -8,7 +8,7 @@
 #define TENON_SIMT 1
 #endif
 
-#define __CUDA_ARCH_LIST__ 900  // what kernels are compiled for
+#define __CUDA_ARCH_LIST__ 900  // the architecture that kernels are compiled for
 #define __global__
 #define __device__
 #define __host__
@@ -16,8 +16,8 @@
 #define __launch_bounds__(...)
 #define __grid_constant__
 #define __align__(bytes) alignas(bytes)
-// __shared__, __constant__ and <<< >>> are not there: kernels take shared memory from one function, and are launched by
-// one.
+// __shared__, __constant__ and <<< >>> are not supported. One function gives kernels their shared memory, and one
+// function launches them.
 
 #include "cuda_runtime_api.h"
 #include "simt/device.hpp"

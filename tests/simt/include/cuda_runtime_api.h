@@ -1,4 +1,4 @@
-// The stand-in's CUDA runtime: what a host program calls. Semantics in tests/simt/engine/runtime.cpp.
+// The stand-in's CUDA runtime: the calls of host programs. tests/simt/engine/runtime.cpp implements them.
 // SPDX-License-Identifier: MIT
 #pragma once
 

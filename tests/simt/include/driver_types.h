@@ -1,4 +1,4 @@
-// The stand-in's types of the CUDA runtime: names and values as in CUDA 13, and of each struct the members in use.
+// The stand-in's types of the CUDA runtime: names and values of CUDA 13. Structs have only the members that tenon uses.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -215,7 +215,7 @@ enum cudaGraphNodeType {
   cudaGraphNodeTypeEmpty = 5
 };
 
-// What libraries call the types of elements (library_types.h).
+// The libraries' names of element types (library_types.h).
 enum cudaDataType_t {
   CUDA_R_32F = 0,
   CUDA_R_64F = 1,

@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "driver_types.h"  // cudaDataType is there
+#include "driver_types.h"  // defines cudaDataType

@@ -1,3 +1,3 @@
 // SPDX-License-Identifier: MIT
 #pragma once
-#include "vector_types.h"  // make_float4 and so on are there
+#include "vector_types.h"  // defines make_float4 and so on

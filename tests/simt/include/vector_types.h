@@ -1,4 +1,4 @@
-// The stand-in's vector types: layout and alignment as CUDA's.
+// The stand-in's vector types, with CUDA's layout and alignment.
 // SPDX-License-Identifier: MIT
 #pragma once
 

@@ -1,5 +1,5 @@
-// Broken kernels, each of which the tracer must catch, whatever the order of threads: both lines and both threads named.
-// The comments "one" and "two" mark the lines that are expected.
+// Wrong kernels that the tracer must catch under every order of threads, with both lines and both threads in the
+// message. The comments "one" and "two" mark the expected lines.
 // SPDX-License-Identifier: MIT
 #include "simt/trace/support.hpp"
 #include "tenon/cuda/launch.cuh"
@@ -15,7 +15,7 @@ struct Values {
 
 // The line of this file that holds `mark` after `kernel`, as "broken.cu:12".
 std::string line_of(const std::string& kernel, const std::string& mark) {
-  std::FILE* const file = std::fopen(__FILE__, "r");
+  std::FILE* const file = std::fopen(test_file("simt/trace/broken.cu").c_str(), "r");
   REQUIRE(file);
   char line[300];
   int number = 0, found = 0;
@@ -165,7 +165,7 @@ std::vector<int> counting(int n) {
   return v;
 }
 
-// What is found in a launch under every order of threads: the same lines each time.
+// The findings of a launch, which must name the same lines under every order of threads.
 template <class... P, class... A>
 std::string said_of(void (*kernel)(P...), dim3 grid, dim3 block, std::size_t shared, A... arguments) {
   std::string first;
@@ -253,7 +253,7 @@ TEST_CASE("trace: reads of what nobody wrote") {
     CHECK_THAT(said, ContainsSubstring("nobody has written there"));
     REQUIRE(cudaMemset(x.data, 0, 128) == cudaSuccess);
     CHECK(said_of(copied<int>, 1, 32, 0, static_cast<const int*>(x.data), y.data) == "");
-    simt::undefined(x.data, 8);  // given to somebody else
+    simt::undefined(x.data, 8);  // the memory is reused
     CHECK_THAT(said_of(copied<int>, 1, 32, 0, static_cast<const int*>(x.data), y.data),
                ContainsSubstring("nobody has written there"));
   }
@@ -264,12 +264,12 @@ TEST_CASE("trace: reads of what nobody wrote") {
 }
 
 TEST_CASE("trace: scratch holds no value of who had it before") {
-  using namespace tenon::kernels;
+  namespace cuda = tenon::kernels::cuda;
   Device<int> y(32);
-  Cuda dev;
+  tenon::Cuda dev;
   for (const bool write : {true, false}) {
     const std::string said = text_of(found_in([&] {
-      cuda::Scratch scratch(dev);
+      cuda::ScratchAllocator scratch(dev);
       int* const p = scratch.take<int>(32);
       if (write) REQUIRE(cudaMemset(p, 0, 128) == cudaSuccess);
       REQUIRE(run(copied<int>, 1, 32, 0, static_cast<const int*>(p), y.data) == cudaSuccess);

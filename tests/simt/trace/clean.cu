@@ -1,4 +1,4 @@
-// Kernels that are right: nothing may be found in them.
+// Correct kernels. The tracer must find nothing in them.
 // SPDX-License-Identifier: MIT
 #include "simt/trace/support.hpp"
 #include "tenon/cuda/collective.cuh"
@@ -7,7 +7,7 @@ namespace {
 
 namespace arch = tenon::kernels::cuda;
 
-// C (32, 32) = A (32, K) B (K, 32), tiles of 8 in two buffers, each filled while the other is used.
+// C (32, 32) = A (32, K) B (K, 32), in tiles of 8, with two buffers: one is filled while the other is used.
 template <class T, int K>
 struct Tiles {
   T a[2][32][8], b[2][8][32];
@@ -45,15 +45,15 @@ __global__ void block_sums(const T* x, T* y, std::size_t n) {
   T v = 0;
   for (std::size_t i = threadIdx.x; i < n; i += 96) v += x[i];
   v = s.sum(v);
-  const T most = s(v, arch::Largest{});
-  if (threadIdx.x == 0) y[blockIdx.x] = v + most;
+  const T max = s(v, arch::Largest{});
+  if (threadIdx.x == 0) y[blockIdx.x] = v + max;
 }
 
 template <class T>
 struct Words {
   T of[64];
 };
-// Lanes pass values on in shared memory; the two halves of a warp meet on their own.
+// Lanes pass values through shared memory. Each half of a warp synchronizes separately.
 template <class T>
 __global__ void exchanges(const T* x, T* y) {
   auto& s = arch::shared_memory<Words<T>>();
@@ -71,7 +71,7 @@ __global__ void exchanges(const T* x, T* y) {
   y[t] = v + s.of[t ^ 16u];
 }
 
-// Lane 0 hands on to lane 1, which hands on to lane 2: known by way of the middle.
+// Lane 0 passes a value to lane 1, which passes it to lane 2: lanes 0 and 2 are ordered through lane 1.
 template <class T>
 __global__ void chain(T* y) {
   auto& s = arch::shared_memory<Words<T>>();
@@ -95,7 +95,7 @@ __global__ void tally(T* counts, const T* x) {
   atomicMax(&counts[5], x[threadIdx.x]);
 }
 
-// The sum of what all blocks have, by the block that comes last.
+// The block that finishes last adds the values of all blocks.
 template <class T>
 struct Last {
   bool last;
@@ -114,7 +114,7 @@ __global__ void last_block(const T* x, T* parts, T* y, unsigned* ticket) {
   for (unsigned b = 0; b < gridDim.x; ++b) sum += parts[b * blockDim.x + threadIdx.x];
   y[threadIdx.x] = sum;
 }
-// The same with fences of one thread alone.
+// The same with fences by only one thread per block.
 template <class T>
 __global__ void last_block_by_one(const T* x, T* parts, T* y, unsigned* ticket) {
   auto& s = arch::shared_memory<Last<T>>();
@@ -230,7 +230,7 @@ TEST_CASE("trace: nothing is found between kernels, copies and streams that wait
   nothing_in([&] {
     Device<int> x(counting(32)), y(counting(32));
     cudaStream_t one, two;
-    REQUIRE(cudaStreamCreate(&one) == cudaSuccess);  // waits for the legacy stream, and it for this one
+    REQUIRE(cudaStreamCreate(&one) == cudaSuccess);  // it and the legacy stream wait for each other
     REQUIRE(cudaStreamCreateWithFlags(&two, cudaStreamNonBlocking) == cudaSuccess);
     cudaLaunchConfig_t config{};
     config.gridDim = 1, config.blockDim = 32, config.stream = one;

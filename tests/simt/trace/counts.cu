@@ -1,4 +1,4 @@
-// What is counted, against what can be reckoned by hand.
+// Compares the tracer's counts with counts computed by hand.
 // SPDX-License-Identifier: MIT
 #include "simt/trace/gates.hpp"
 #include "simt/trace/support.hpp"
@@ -74,7 +74,7 @@ TEST_CASE("trace: a copy side by side takes 4 sectors a request, a scattered one
     const Kernel k = counted("copy", [&] { run(copy_strided<float>, 2, 32, 0, x.data, y.data, by); });
     INFO("by " << by);
     CHECK(k.launches == 1);
-    CHECK(k.counts.requests == 4);  // two warps, a load and a store each
+    CHECK(k.counts.requests == 4);  // two warps with one load and one store each
     CHECK(k.counts.ideal_sectors == 4 * 4);
     CHECK(k.counts.placed_sectors == 4 * 4);
     CHECK(k.counts.sectors == 2 * 4 + 2 * std::min(32u, 4 * by));
@@ -112,7 +112,7 @@ TEST_CASE("trace: a column of a square in shared memory lies in one bank, unless
       counted("transpose", [&] { run(transpose<float, 33>, 1, 32, sizeof(Matrix<float, 33>), x.data, y.data); });
   CHECK(padded.counts.wavefronts == 64);
   CHECK(padded.counts.sectors == 64 * 4);
-  // 8 bytes: half a warp at a time
+  // 8 bytes: processed by half warps
   Device<double> u(std::vector<double>(1024)), v(1024);
   const Kernel eight =
       counted("transpose", [&] { run(transpose<double, 33>, 1, 32, sizeof(Matrix<double, 33>), u.data, v.data); });

@@ -1,4 +1,5 @@
-// What code compiled with -fsanitize=thread calls at every load and store, in place of libtsan. Compiled without it.
+// The functions that code compiled with -fsanitize=thread calls at every load and store, instead of libtsan's. This
+// file is compiled without the flag.
 // SPDX-License-Identifier: MIT
 #include <cstddef>
 #include <cstdint>
@@ -19,15 +20,15 @@ Tracer::Tracer() {
 }
 
 Tracer& tracer() {
-  static Tracer* const t = new Tracer;  // is there to the end
+  static Tracer* const t = new Tracer;  // never destroyed
   return *t;
 }
 
 namespace {
-// Before anything is allocated.
+// Creates the tracer before anything is allocated.
 [[maybe_unused]] Tracer& made = tracer();
 
-// What is done meanwhile is not the kernel's, though functions of the standard library may be compiled as if it were.
+// Aside: functions of the standard library that the tracer calls may be instrumented but are not kernel code.
 void seen(const void* at, std::size_t size, Access kind, const void* code) {
   if (!tracing) return;
   const Aside aside;
@@ -70,7 +71,7 @@ using simt::trace::seen;
     seen(at, size, Access::write, CALLER);                                                        \
   }
 
-// std::atomic and __atomic_*, which the compiler replaces by calls.
+// std::atomic and __atomic_*, which the compiler replaces with calls.
 #define ATOMICS(bits, T)                                                                       \
   T __tsan_atomic##bits##_load(const volatile T* at, int) {                                    \
     seen(const_cast<const T*>(at), bits / 8, Access::atomic, CALLER);                          \
@@ -140,7 +141,7 @@ void __tsan_vptr_read(void**) {}
 void __tsan_read_range(void* at, std::size_t size) { seen(at, size, Access::read, CALLER); }
 void __tsan_write_range(void* at, std::size_t size) { seen(at, size, Access::write, CALLER); }
 
-// What the compiler does not instrument: its own calls of these (linked with --wrap).
+// The compiler does not instrument its own calls of these functions, so the program is linked with --wrap.
 void* __real_memcpy(void* to, const void* from, std::size_t size);
 void* __real_memmove(void* to, const void* from, std::size_t size);
 void* __real_memset(void* to, int value, std::size_t size);

@@ -1,8 +1,8 @@
-// main of tests_cuda_traced: the kernels' own tests, of which each thing that the tracer finds is a failure.
+// main of tests_cuda_traced: the kernels' tests under the tracer. Each finding of the tracer is a failure.
 //
 // Environment:
-//   TENON_TRACE_REPORT=1           counts as well, and prints a table of the kernels at the end
-//   TENON_TRACE_EXCEPTIONS=FILE    counts as well, and fails where a kernel is worse than the gates allow (exceptions.txt)
+//   TENON_TRACE_REPORT=1           also counts, and prints a table of the kernels at the end
+//   TENON_TRACE_EXCEPTIONS=FILE    also counts, and fails if a kernel violates the gates (exceptions.txt)
 // SPDX-License-Identifier: MIT
 #define CATCH_CONFIG_RUNNER
 #include <cstdio>
@@ -33,7 +33,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "%s\n", e.what());
     return 2;
   }
-  simt::options().one_order = true;  // what is found does not hang on it
+  simt::options().one_order = true;  // findings do not depend on the order
   simt::trace::set_counting(report || exceptions);
   const int failures = session.run();
   const auto findings = simt::trace::findings();

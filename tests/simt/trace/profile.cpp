@@ -1,4 +1,4 @@
-// What warps ask of memory: requests, sectors, turns of shared memory.
+// Counts the memory requests of warps: requests, sectors, wavefronts of shared memory.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 #include <bit>
@@ -60,7 +60,7 @@ namespace {
 
 void count_device(Counts& c, const Request& r) {
   struct Sector {
-    std::uint32_t number, bytes;  // a bit a byte
+    std::uint32_t number, bytes;  // bytes: one bit per byte
   };
   Sector sectors[64];
   unsigned n = 0;
@@ -99,18 +99,18 @@ void count_shared(Counts& c, const Request& r) {
   if (r.atomic) c.atomics += static_cast<unsigned>(std::popcount(r.lanes));
   for (unsigned first = 0; first < 32; first += lanes) {
     std::uint32_t words[32][32];
-    unsigned of_bank[32] = {}, most = 0;
+    unsigned of_bank[32] = {}, max = 0;
     for (unsigned l = first; l < first + lanes; ++l) {
       if (!(r.lanes >> l & 1u)) continue;
       for (std::uint32_t w = r.at[l] / 4; w <= (r.at[l] + r.size - 1) / 4; ++w) {
         const unsigned bank = w % 32;
         unsigned& n = of_bank[bank];
         if (std::find(words[bank], words[bank] + n, w) == words[bank] + n) words[bank][n++] = w;
-        most = std::max(most, n);
+        max = std::max(max, n);
       }
     }
-    c.wavefronts += most;
-    c.ideal_wavefronts += most > 0;
+    c.wavefronts += max;
+    c.ideal_wavefronts += max > 0;
   }
 }
 

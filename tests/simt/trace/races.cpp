@@ -1,4 +1,4 @@
-// Who may have touched a cell of memory before, and whether anything orders that.
+// Earlier accesses to each cell of memory, and whether anything orders them before the current one.
 // SPDX-License-Identifier: MIT
 #include <link.h>
 
@@ -12,11 +12,11 @@
 namespace simt::trace {
 namespace {
 
-constexpr std::size_t most_found = 1000;
+constexpr std::size_t max_found = 1000;
 
 const char* word(Access a) { return a == Access::read ? "read" : a == Access::write ? "write" : "atomic"; }
 
-// Whether the program's constants lie there.
+// Whether p points to the program's constant data.
 bool is_constant(const void* p) {
   struct Asked {
     std::uintptr_t at;
@@ -66,7 +66,7 @@ Site Tracer::site_of(const void* code) {
   if (near.key == key && near.site) return near.site;
   const auto [it, is_new] = sites_.try_emplace(key, static_cast<Site>(codes_.size()));
   if (is_new) {
-    if (codes_.size() + 1 >= most_sites) std::abort();
+    if (codes_.size() + 1 >= max_sites) std::abort();
     codes_.push_back(code);
     names_.push_back(nullptr);
   }
@@ -132,7 +132,7 @@ void Tracer::fence() {
     if (g.thread == thread_) g.fenced = true;
 }
 
-// An atomic at `at`: hands on what fences before it have made sure of, and takes what others have.
+// An atomic at `at`: releases what earlier fences of the block cover, and takes what other blocks released there.
 void Tracer::hand_on(const char* at) {
   Slot& s = *slot_;
   const auto it = known_at_.find(at);
@@ -183,7 +183,7 @@ void Tracer::add_reader(Read (&reads)[2]) {
       r.time = 0;
       if (!room) room = &r;
     } else if (r.time >= operation_.start && r.block == block_ && r.warp() == mine.warp()) {
-      r.lanes = left | mine.lanes;  // with the time of the first
+      r.lanes = left | mine.lanes;  // keeps the time of the first read
       return;
     }
   }
@@ -402,7 +402,7 @@ void Tracer::find(Kind kind, Site other_site, std::string text) {
     ++found_[it->second].times;
     return;
   }
-  if (found_.size() >= most_found) {
+  if (found_.size() >= max_found) {
     index_.erase(it);
     return;
   }
@@ -423,7 +423,7 @@ void Tracer::freed(const Region& region) {
   last_shadow_ = nullptr;
 }
 
-// f(cell) for each cell, or once for a page that has none. What is less than a cell is taken for all of it.
+// Calls f(cell, mask of its bytes, address) for each cell, or once for a whole page without cells.
 template <class OfCell>
 void Tracer::for_range(const void* p, std::size_t size, OfCell f) {
   const char* const at = static_cast<const char*>(p);
@@ -468,11 +468,11 @@ void Tracer::reads(const void* from, std::size_t size, const char* what) {
 void Tracer::writes(const void* to, std::size_t size, const char* what) {
   block_ = nobody, thread_ = lane_ = 0, kernel_ = nullptr;
   site_ = named_site(what);
-  if (after_everything_) forget_pages(to, size);  // nothing can race there
+  if (after_everything_) forget_pages(to, size);  // no earlier access can race with it
   for_range(to, size, [&](Cell& c, unsigned mask, const char* at) { touch(c, mask, Access::write, at); });
 }
 
-// Whole pages are one cell again, of which nothing is known.
+// Resets whole pages to one cell without any accesses.
 void Tracer::forget_pages(const void* p, std::size_t size) {
   Shadow* const s = shadow_of(static_cast<const char*>(p));
   if (!s) return;
@@ -545,7 +545,7 @@ void Tracer::block_begins(unsigned slot, std::uint64_t block, const Region* shar
 
 void Tracer::barrier(unsigned slot) {
   Slot& s = slots_[slot];
-  if (s.fenced) {  // what is handed on from here on
+  if (s.fenced) {  // what atomics release from here on
     s.released.before.resize(s.fences.size());
     for (std::size_t i = 0; i < s.fences.size(); ++i) {
       if (s.fences[i] > s.since) s.released.all = std::max(s.released.all, s.since);
@@ -602,7 +602,7 @@ void Tracer::grid_ends() {
   kernel_name_.clear();
 }
 
-// --- copies behind the kernel's back --------------------------------------------------------------------------------------
+// --- asynchronous copies, ldmatrix and mma -----------------------------------------------------------------------------
 void Tracer::async_copy(const void* to, const void* from, unsigned size, unsigned bytes, const void* code) {
   if (bytes) access(from, bytes, Access::read, code);
   access(to, size, Access::write, code);

@@ -1,4 +1,4 @@
-// Words: where a code address was written, findings, the table of kernels, and what its gates say.
+// Messages: source lines of code addresses, findings, the table of kernels, and violations of the gates.
 // SPDX-License-Identifier: MIT
 #include <link.h>
 #include <unistd.h>
@@ -48,9 +48,9 @@ Object object_of(const void* code) {
 struct Frame {
   std::string function, file, line;
 };
-using Frames = std::vector<Frame>;  // what was inlined into what, the innermost first
+using Frames = std::vector<Frame>;  // the chain of inlined functions, innermost first
 
-// Asks addr2line for all at once.
+// Calls addr2line once per object file for all addresses.
 std::map<const void*, Frames> look_up(const std::vector<const void*>& codes) {
   std::map<const void*, Frames> found;
   std::map<std::string, std::vector<const void*>> by_object;
@@ -103,7 +103,7 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-// Not what somebody wants to be sent to: instructions, the stand-in, the standard library.
+// Files that are not useful as the place of an access: wrappers of instructions, the stand-in, the standard library.
 bool is_wrapper(const std::string& file) {
   return ends_with(file, "cuda/arch.cuh") || file.find("simt/include/") != file.npos || file.rfind("/usr/", 0) == 0 ||
          file == "??";
@@ -146,7 +146,7 @@ double ratio(std::uint64_t a, std::uint64_t b) {
 void Tracer::resolve() {
   std::vector<const void*> codes;
   for (Site s = 0; s < codes_.size(); ++s)
-    if (!places_.count(s) && codes_[s]) codes.push_back(static_cast<const char*>(codes_[s]) - 1);  // of the call
+    if (!places_.count(s) && codes_[s]) codes.push_back(static_cast<const char*>(codes_[s]) - 1);  // inside the call
   const auto found = codes.empty() ? std::map<const void*, Frames>{} : look_up(codes);
   for (Site s = 0; s < codes_.size(); ++s) {
     if (places_.count(s)) continue;
@@ -163,7 +163,7 @@ std::vector<Finding> Tracer::findings() {
   resolve();
   std::vector<Finding> all;
   std::map<std::tuple<Kind, std::string, std::string, std::string>, std::size_t>
-      known;  // instances of a template are one
+      known;  // instances of a template count as one
   for (const Found& f : found_) {
     const auto [it, is_new] = known.try_emplace({f.kind, f.kernel, places_[f.site], places_[f.other_site]}, all.size());
     if (!is_new) {

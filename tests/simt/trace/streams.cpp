@@ -1,5 +1,5 @@
-// What orders the operations of streams. Each stream is a component of a clock; an operation knows of another if its clock
-// says so, or, if both are nodes of one graph, if a path leads there.
+// The order between operations of streams, by vector clocks with a component per stream. An operation comes after
+// another if its clock includes it, or, if both are nodes of one graph, if a path leads from the other to it.
 // SPDX-License-Identifier: MIT
 #include <algorithm>
 
@@ -26,7 +26,7 @@ std::size_t Tracer::submitted(const void* stream, bool legacy, bool blocking) {
   s.legacy = legacy;
   s.blocking = blocking;
   join(s.clock, host_);
-  if (legacy || blocking)  // the legacy stream and those that did not ask to be left alone wait for each other
+  if (legacy || blocking)  // the legacy stream and blocking streams wait for each other
     for (auto& [other, of] : streams_)
       if (legacy ? of.blocking : of.legacy) join(s.clock, of.clock);
   if (s.clock.size() <= s.component) s.clock.resize(s.component + 1);

@@ -1,16 +1,16 @@
-// What the tests of the tracer share: a kernel run alone, and what was found or counted of it.
+// Helpers of the tracer's tests: run a kernel alone and return its findings or counts.
 // SPDX-License-Identifier: MIT
 #pragma once
 
 #include "simt/support.hpp"
 #include "simt/trace/trace.hpp"
 
-// As the kernels under test take them.
+// The instructions that the kernels under test use.
 #include "tenon/cuda/arch.cuh"
 
 namespace simt::trace {
 
-/// What is found while f() runs.
+/// The findings while f() runs.
 template <class F>
 std::vector<Finding> found_in(F&& f) {
   const Restored restored;
@@ -23,14 +23,14 @@ std::vector<Finding> found_in(F&& f) {
   return all;
 }
 
-/// One line each.
+/// The findings, one per line.
 inline std::string text_of(const std::vector<Finding>& findings) {
   std::string text;
   for (const Finding& f : findings) text += f.text + "\n";
   return text;
 }
 
-/// What is counted of kernel `name` while f() runs.
+/// The counts of kernel `name` while f() runs.
 template <class F>
 Kernel counted(const char* name, F&& f) {
   const Restored restored;

@@ -1,5 +1,5 @@
-// The tracer's inside: who may have touched a cell of memory (races.cpp), the order between streams (streams.cpp), what a
-// warp asks for (profile.cpp), and words (report.cpp).
+// The tracer's internals: accesses to each cell of memory (races.cpp), the order between streams (streams.cpp),
+// requests of warps (profile.cpp), and messages (report.cpp).
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -19,43 +19,43 @@
 
 namespace simt::trace {
 
-// Time counts what orders anything: launches, beginnings of blocks, barriers, collectives. An access is kept with the time
-// at which it was made, and comes before another if that time lies before what the other knows of.
+// Time counts the events that order accesses: launches, starts of blocks, barriers, collectives, fences. An access is
+// stored with its time. It comes before another access if its time is before the last event that the other knows of.
 using Time = std::uint32_t;
 
-// The place in the code from which something is done, with the functions that led there.
+// A place in the code, together with its call stack.
 using Site = std::uint32_t;  // an index; below 2^22
-inline constexpr Site most_sites = 1u << 22;
-inline constexpr std::uint32_t nobody = 0xffffffffu;  // for a block: not a kernel's
+inline constexpr Site max_sites = 1u << 22;
+inline constexpr std::uint32_t nobody = 0xffffffffu;  // as a block: the access is not a kernel's
 
 struct Write {
   Time time = 0;  // 0: none
   std::uint32_t block = 0, who = 0;
   unsigned thread() const { return who >> 22; }
-  Site site() const { return who & (most_sites - 1); }
+  Site site() const { return who & (max_sites - 1); }
 };
-// Reads of lanes of one warp that nothing orders.
+// Reads by lanes of one warp that are not ordered.
 struct Read {
   Time time = 0;
   std::uint32_t block = 0, lanes = 0, who = 0;
   unsigned warp() const { return who >> 22; }
-  Site site() const { return who & (most_sites - 1); }
+  Site site() const { return who & (max_sites - 1); }
 };
-// 4 bytes of memory. Two reads are enough to know that a write races: if two blocks or two warps read, it does so with one
-// of them at least.
+// 4 bytes of memory. Two reads are enough to detect that a write races: if two blocks or two warps read, it races with
+// at least one of them.
 struct Cell {
   Write write;
   Read read[2];
-  std::uint32_t bytes = 0;    // if not 0: the cell's bytes one by one, in Tracer::bytes
-  std::uint32_t atomics = 0;  // if not 0: atomics since the last write, in Tracer::atomics
-  std::uint8_t written = 0;   // a bit a byte
-  bool pending = false;       // cp.async was asked to write it
+  std::uint32_t bytes = 0;    // if not 0: index of the cell's single bytes in bytes_
+  std::uint32_t atomics = 0;  // if not 0: index of the atomics since the last write in atomics_
+  std::uint8_t written = 0;   // one bit per byte
+  bool pending = false;       // a cp.async to it has not arrived
 };
 
 inline constexpr std::size_t cells_of_page = 256;
 struct Page {
   std::unique_ptr<Cell[]> cells;
-  Cell all;  // where there are no cells
+  Cell all;  // the state of all cells if `cells` is null
 };
 
 struct Shadow {
@@ -63,17 +63,17 @@ struct Shadow {
   std::size_t size = 0;
   std::vector<Page> pages;
 };
-// Of a block's shared memory: cells are those of the block that was there before until its birth.
+// Of a block's shared memory. A cell whose `born` differs from `birth` belongs to an earlier block and is reset on use.
 struct SharedShadow {
   const char* data = nullptr;
   std::size_t size = 0;
-  const char *base = nullptr, *end = nullptr;  // of what lies around it
+  const char *base = nullptr, *end = nullptr;  // of the mapping around it
   Time birth = 0;
   std::vector<Cell> cells;
   std::vector<Time> born;
 };
 
-// --- what warps ask for -------------------------------------------------------------------------------------------------
+// --- requests of warps -------------------------------------------------------------------------------------------------
 struct Request {
   std::uint32_t lanes = 0;
   std::uint8_t size = 0;
@@ -96,20 +96,20 @@ struct KernelCounts {
   std::unordered_map<Site, Counts> lines;
 };
 
-// --- who is there -------------------------------------------------------------------------------------------------------
+// --- blocks and warps --------------------------------------------------------------------------------------------------
 struct Lanes {   // of a warp
-  Time all = 0;  // before it, everything of this warp is known to all of its lanes
+  Time all = 0;  // all lanes know all accesses of this warp before it
   bool some = false;
-  std::unique_ptr<std::array<std::array<Time, 32>, 32>> known;  // by lane, of each lane
-  std::vector<std::unique_ptr<Open>> open;                      // by 2 site + shared
+  std::unique_ptr<std::array<std::array<Time, 32>, 32>> known;  // by lane: what it knows of each lane
+  std::vector<std::unique_ptr<Open>> open;                      // index: 2 site + shared
   std::vector<Open*> touched;
 };
 
-// Between blocks: a thread that has made a fence (__threadfence) hands on with an atomic what was written before the fence,
-// by itself or, behind a barrier, by its block; who does an atomic on the same place later, and then a fence, has it, and
-// behind a barrier its block, too.
+// Order between blocks. After a fence (__threadfence), a thread's atomic releases the writes before the fence: its own,
+// and those of its block before the last barrier. A thread that later does an atomic on the same address and then a
+// fence acquires them, and after a barrier its whole block does.
 struct Released {
-  Time all = 0;              // by any thread of the block before it
+  Time all = 0;              // released: accesses before it by any thread of the block
   std::vector<Time> before;  // by thread
 };
 using Knowledge = std::unordered_map<std::uint32_t, std::shared_ptr<const Released>>;  // by block
@@ -117,22 +117,22 @@ struct Got {
   std::shared_ptr<const Knowledge> of;
   Time at = 0;
   unsigned thread = 0;
-  bool fenced = false, shared = false;  // by that thread, and then a barrier
+  bool fenced = false, shared = false;  // fence by that thread; then a barrier of its block
 };
 
 struct Slot {
   std::uint32_t block = 0;
-  bool fenced = false;       // by any thread
-  std::vector<Time> fences;  // by thread: its last
+  bool fenced = false;       // whether any thread has made a fence
+  std::vector<Time> fences;  // by thread: its last fence
   Released released;         // by fences before the last barrier
   std::vector<Got> got;
   Time since = 0;  // its last barrier
   SharedShadow shared;
   std::vector<Lanes> warps;
-  std::vector<std::vector<std::uint32_t>> calls;  // by thread: the places of the calls that led where it is, hashed
+  std::vector<std::vector<std::uint32_t>> calls;  // by thread: hashes of its call stack
 };
 
-// An operation of a stream, once it has begun.
+// An operation of a stream that has started.
 struct Operation {
   Time start = 0;
   std::uint32_t component = 0, number = 0;
@@ -146,7 +146,7 @@ struct Found {
   Kind kind;
   std::string kernel;
   Site site, other_site;
-  std::string text;  // with \1 and \2 for the places
+  std::string text;  // \1 and \2 stand for the two places
   std::uint64_t times = 1;
 };
 
@@ -236,7 +236,7 @@ class Tracer final : public Observer {
 
   Time now_ = 1;
 
-  // The operation at work, and the thread.
+  // The current operation and thread.
   Operation operation_;
   Clock clock_;
   bool after_everything_ = true;
@@ -253,8 +253,8 @@ class Tracer final : public Observer {
   unsigned thread_ = 0, lane_ = 0;
   Time block_since_ = 0;
   Site site_ = 0;
-  std::unordered_map<const char*, std::shared_ptr<const Knowledge>> known_at_;  // by atomics of this grid
-  bool shared_ = false;  // whether the memory at hand is the block's
+  std::unordered_map<const char*, std::shared_ptr<const Knowledge>> known_at_;  // by address of this grid's atomics
+  bool shared_ = false;  // whether the current access is to shared memory
 
   std::map<const char*, Shadow> shadows_;  // by first byte
   Shadow* last_shadow_ = nullptr;
@@ -265,7 +265,7 @@ class Tracer final : public Observer {
   std::deque<Atomics> atomics_;
 
   std::vector<const void*> codes_;  // by site
-  std::vector<const char*> names_;  // of sites that are no code
+  std::vector<const char*> names_;  // of sites that are not code
   std::unordered_map<std::uint64_t, Site> sites_;
   struct Near {
     std::uint64_t key = 0;
@@ -291,7 +291,7 @@ class Tracer final : public Observer {
   std::unordered_map<std::size_t, Pending> pending_;
   std::size_t operations_ = 0;
   std::vector<Operation> history_;
-  std::vector<std::vector<bool>> ancestors_;  // of the graph's nodes so far, with themselves
+  std::vector<std::vector<bool>> ancestors_;  // of each node of the graph so far, including itself
   bool graph_after_everything_ = true;
 
   std::map<std::pair<std::string, const void*>, KernelCounts> kernels_;

@@ -1,7 +1,7 @@
-// What kernels call: indices, barriers, warp collectives, atomics, intrinsics. Each name as CUDA has it.
+// The device functions of kernels: indices, barriers, warp collectives, atomics, intrinsics, with CUDA's names.
 //
-// Between two barriers or collectives a thread runs alone, so an atomic is an ordinary operation. Names of which the C
-// library has its own (__expf, rsqrtf) are macros. There is no atomicAdd of floats: the order of its sums is not fixed.
+// Between two barriers or collectives no other thread runs, so an atomic is an ordinary operation. Names that the C
+// library also defines (__expf, rsqrtf) are macros. There is no atomicAdd of floats because its order is not fixed.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -45,7 +45,7 @@ inline void __nanosleep(unsigned) { simt::yield(); }
 // --- warp collectives -------------------------------------------------------------------------------------------------
 namespace simt {
 
-/// One lane's part in a shuffle.
+/// One lane's arguments of a shuffle.
 struct Shuffle {
   std::uint64_t value;
   int from;  // the lane to read
@@ -62,7 +62,7 @@ T shuffle(const char* what, ShuffleKind kind, unsigned mask, T value, int by, in
     kernel_fault(cudaErrorLaunchFailure, "a shuffle's width must be a power of two up to 32", site);
   const int lane = static_cast<int>(lane_index());
   const int first = lane & ~(width - 1), last = first + width - 1;
-  int from = lane;  // the own value where the source lies outside of the segment
+  int from = lane;  // its own value if the source is outside the segment
   switch (kind) {
     case ShuffleKind::index: from = first + (by & (width - 1)); break;
     case ShuffleKind::up: from = lane - by >= first ? lane - by : lane; break;
@@ -76,7 +76,7 @@ T shuffle(const char* what, ShuffleKind kind, unsigned mask, T value, int by, in
   return value;
 }
 
-/// One lane's part in a vote or a reduction.
+/// One lane's argument of a vote or a reduction.
 struct Vote {
   unsigned value;
 };
@@ -134,7 +134,7 @@ inline int __all_sync(unsigned mask, int predicate, simt::Site site = simt::Site
       "__all_sync", mask, predicate != 0,
       [](unsigned r, unsigned v, unsigned, bool first) { return first ? v : r & v; }, site));
 }
-/// Which lanes run this together is not defined in CUDA; here it is those that have not returned.
+/// CUDA does not define which lanes execute this together. Here these are all lanes that have not returned.
 inline unsigned __activemask() { return simt::warp_lanes(); }
 
 inline unsigned __reduce_add_sync(unsigned mask, unsigned value, simt::Site site = simt::Site::here()) {
@@ -239,7 +239,7 @@ SIMT_THROUGH inline unsigned atomicInc(unsigned* at, unsigned last, simt::Site s
 }
 
 // --- loads and stores -------------------------------------------------------------------------------------------------
-// The alignment is checked: a compiler may split a wide access where hardware would fail.
+// Checks the alignment, because a compiler may split a wide access that would fail in hardware.
 #define SIMT_LOAD(name)                                                       \
   template <class T>                                                          \
   SIMT_ONE_ACCESS T name(const T* at, simt::Site site = simt::Site::here()) { \
@@ -352,7 +352,7 @@ inline float reciprocal_root(float a) { return static_cast<float>(1.0 / std::sqr
 #define __tanf(x) ::std::tan(static_cast<float>(x))
 #define __powf(x, y) ::std::pow(static_cast<float>(x), static_cast<float>(y))
 
-// min and max as CUDA has them outside of any namespace: a number wins over a NaN, as in fminf.
+// CUDA's global min and max. If one operand is NaN, the result is the other one, as in fminf.
 inline int min(int a, int b) { return b < a ? b : a; }
 inline int max(int a, int b) { return a < b ? b : a; }
 inline unsigned min(unsigned a, unsigned b) { return b < a ? b : a; }

@@ -1,4 +1,4 @@
-// A launch: the kernel and its arguments, copied as CUDA copies them.
+// A launch: the kernel and its arguments, copied by value as in CUDA.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace simt {
 
-/// A kernel with its arguments, without their types.
+/// A kernel with its arguments, type-erased.
 struct Call {
   const void* function;
   const void* bound;  // kernel and arguments

@@ -1,0 +1,8 @@
+// tests/train/taken_apart.hpp on Cuda.
+// SPDX-License-Identifier: MIT
+#include <tenon/cuda.cuh>
+
+#include "cuda/support.hpp"
+
+using Device = tenon::Cuda;
+#include "train/taken_apart.hpp"

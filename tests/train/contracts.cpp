@@ -1,0 +1,6 @@
+// tests/train/contracts.hpp on the Cpu.
+// SPDX-License-Identifier: MIT
+#include <tenon/core/device.hpp>
+
+using Device = tenon::Cpu;
+#include "train/contracts.hpp"
