@@ -103,7 +103,7 @@ TEST_CASE("a checkpoint holds every bit of progress") {
   const Folder folder;
   Made<Net> a(Adam{}), b(Adam{});
   Progress& p = a.trainer.progress();
-  p = {12345678901234567890ull,
+  p = {Progress::max_steps,
        4294967295u,
        17,
        {0.1 + 0.2, std::numeric_limits<double>::denorm_min(), 9007199254740993, -1}};
@@ -186,6 +186,8 @@ TEST_CASE("a checkpoint that does not fit is refused and changes nothing") {
              ContainsSubstring("expected a file of format 1"));
   CHECK_THAT(with("progress.step", "1.5"),
              ContainsSubstring("expected a number as \"progress.step\" in the metadata, got \"1.5\""));
+  CHECK_THAT(with("progress.step", "4294967296"),
+             ContainsSubstring("expected \"progress.step\" of at most 4294967295, got 4294967296"));
   CHECK_THAT(with("progress.epoch", "4294967296"), ContainsSubstring("expected a number as \"progress.epoch\""));
   CHECK_THAT(with("progress.loss_sum", ""), ContainsSubstring("expected a number as \"progress.loss_sum\""));
 

@@ -262,6 +262,32 @@ TEST_CASE("contracts: calls in an order that has no meaning are errors") {
   CHECK_THROWS_WITH(trainer.accumulate(labels), ContainsSubstring("expected 4 targets"));
 }
 
+TEST_CASE("contracts: options of the optimizer that have become invalid are refused before the next step") {
+  auto model = make<Small>();
+  Trainer trainer(model, Adam{1e-3});
+  const Samples<float, int> data(x1, labels, 8);
+  trainer.epoch(data);
+  const auto weights = weights_of(model);
+  const auto states = states_of(model);
+  std::string expected;
+  SECTION("the rate") {
+    trainer.optimizer().lr = -1;
+    expected = "expected a learning rate of 0 or above, got -1";
+  }
+  SECTION("another option") {
+    trainer.optimizer().beta1 = 1;
+    expected = "expected beta1 from 0 to below 1, got 1";
+  }
+  SECTION("the number of steps") {
+    trainer.progress().step = Progress::max_steps;
+    expected = "expected at most 4294967295 steps";
+  }
+  CHECK_THROWS_WITH(trainer.epoch(data), ContainsSubstring(expected));
+  CHECK_THROWS_WITH(trainer.step(x1, labels), ContainsSubstring(expected));
+  CHECK(weights_of(model) == weights);
+  CHECK(states_of(model) == states);
+}
+
 TEST_CASE("contracts: every forward() of an update draws other random numbers") {
   auto model = make<Small>();
   Trainer trainer(model, Adam{1e-3});

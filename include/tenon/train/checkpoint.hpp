@@ -206,6 +206,11 @@ void load_checkpoint(const Snapshot<T>& s, const SafeTensors& file) {
   check_format(file);
   Progress progress;
   each_number(progress, [&](const char* key, auto& n) { read_number(file, key, n); });
+  if (progress.step > Progress::max_steps)
+    throw Error("load_checkpoint",
+                "expected \"progress.step\" of at most " + std::to_string(Progress::max_steps) + ", got " +
+                    std::to_string(progress.step),
+                file.where());
 
   // An infinite mean square is valid. NaN never is.
   std::vector<std::vector<T>> values;

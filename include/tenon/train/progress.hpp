@@ -30,6 +30,8 @@ class NonFinite : public Error {
 
 /// The progress of a training: everything that resuming needs in addition to weights, states and the optimizer's buffers.
 struct Progress {
+  static constexpr std::uint64_t max_steps = 0xffffffff;  // a StepState holds the step in 32 bits
+
   std::uint64_t step = 0;      // number of updates
   std::uint32_t epoch = 0;     // finished epochs
   std::uint64_t position = 0;  // finished samples of the running epoch

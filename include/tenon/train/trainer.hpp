@@ -72,9 +72,8 @@ class Trainer {
         targets_(allocate<Target>(model.device(), static_cast<std::size_t>(model.capacity()) * targets_per_sample())),
         outputs_(static_cast<std::size_t>(model.capacity()) * Model::outputs),
         execution_(model.device()) {
-    if constexpr (requires { optimizer_.check(); }) optimizer_.check();
     if constexpr (requires { loss_.check(); }) loss_.check();
-    detail::check_option("Trainer", "a learning rate", "of 0 or above", optimizer_.lr, optimizer_.lr >= 0);
+    check_optimizer();
     measure_scratch(model.device(), [this] { launch_everything(); });
     model_.set_step_state(state_of_batch());
   }
@@ -168,7 +167,10 @@ class Trainer {
     forwarded_ = 0;
     const double norm = guard_->gradient_norm(divide);
     const double clip = options_.clip_norm > 0 && norm > options_.clip_norm ? options_.clip_norm / norm : 1;
-    or_restore([&] { options_.schedule.require_step(static_cast<std::int64_t>(progress().step)); });
+    or_restore([&] {
+      check_optimizer();
+      options_.schedule.require_step(static_cast<std::int64_t>(progress().step));
+    });
     StepState state = state_of_batch();
     state.learning_rate = learning_rate();
     state.gradient_scale = divide * clip;
@@ -241,6 +243,7 @@ class Trainer {
         skipped_ += n - progress().position;
         break;
       }
+      check_optimizer();
       const LossSums sums = execution_.advance(*this, data, n);
       progress().sums = progress().sums + sums;
       if (!goes_on(on_step, sums)) return false;
@@ -350,6 +353,14 @@ class Trainer {
   static TrainerOptions with(TrainerOptions o, const Schedule& schedule) {
     o.schedule = schedule;
     return o;
+  }
+
+  // The optimizer's options may have changed since the last step.
+  void check_optimizer() const {
+    if constexpr (requires { optimizer_.check(); }) optimizer_.check();
+    detail::check_option("Trainer", "a learning rate", "of 0 or above", optimizer_.lr, optimizer_.lr >= 0);
+    if (progress().step >= Progress::max_steps)
+      throw Error("Trainer", "expected at most " + std::to_string(Progress::max_steps) + " steps, got one more");
   }
 
   [[noreturn]] static void throw_batch_of_one() {
