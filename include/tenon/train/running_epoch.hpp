@@ -12,29 +12,29 @@
 namespace tenon::detail {
 
 /// Whether the targets of Data, if it says which, are of the type that the loss takes.
-template <class Trainer, class Data>
+template <class Step, class Data>
 constexpr bool targets_fit() {
   if constexpr (requires { typename Data::Target; })
-    return std::is_same_v<typename Data::Target, typename Trainer::Target>;
+    return std::is_same_v<typename Data::Target, typename Step::Target>;
   else
     return true;
 }
 
-/// Throws Error if `data` does not fit the trainer's network or loss. Other types of targets are a compile error.
-template <class Trainer, class Data>
+/// Throws Error if `data` does not fit the network or the loss of Step, a TrainingStep. Other types of targets are a compile error.
+template <class Step, class Data>
 void require_data(const Data& data) {
-  using Target = typename Trainer::Target;
-  static_assert(targets_fit<Trainer, Data>(),
+  using Target = typename Step::Target;
+  static_assert(targets_fit<Step, Data>(),
                 "tenon::Trainer: the data set's targets are of another type than the loss takes: ImageData has class "
                 "labels, for CrossEntropy; MeanSquaredError takes Samples<float, float>");
   if constexpr (requires { data.targets_per_sample(); })
-    if (static_cast<int>(data.targets_per_sample()) != Trainer::targets_per_sample())
-      throw Error("Trainer", "expected data of " + std::to_string(Trainer::targets_per_sample()) +
+    if (static_cast<int>(data.targets_per_sample()) != Step::targets_per_sample())
+      throw Error("Trainer", "expected data of " + std::to_string(Step::targets_per_sample()) +
                                  " targets a sample, as the loss takes, got " +
                                  std::to_string(data.targets_per_sample()) +
                                  (std::is_same_v<Target, std::int32_t> ? ": a label is the number of its class" : ""));
-  if constexpr (requires { data.require_input(Trainer::model_type::Network::input); })
-    data.require_input(Trainer::model_type::Network::input);
+  if constexpr (requires { data.require_input(Step::model_type::Network::input); })
+    data.require_input(Step::model_type::Network::input);
   if (data.size() == 0) throw Error("Trainer", "expected a data set of at least one sample, got none");
 }
 

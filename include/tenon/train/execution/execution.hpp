@@ -1,5 +1,5 @@
 // Selects how the steps of a training are executed. A device that can record steps has a type Recorder. All other devices
-// run steps one by one. The trainer calls these members of an execution: prepare, advance, evaluate.
+// run steps one by one. Trainer calls these members of an execution: prepare, advance, evaluate. Step is a TrainingStep.
 // SPDX-License-Identifier: MIT
 #pragma once
 
@@ -12,20 +12,20 @@ namespace tenon::execution {
 
 namespace detail {
 
-template <class Trainer, class Device>
+template <class Step, class Device>
 struct Choice {
-  using type = StepByStep<Trainer>;
+  using type = StepByStep<Step>;
 };
-template <class Trainer, class Device>
+template <class Step, class Device>
   requires requires { typename Device::Recorder; }
-struct Choice<Trainer, Device> {
-  using type = Recorded<Trainer>;
+struct Choice<Step, Device> {
+  using type = Recorded<Step>;
 };
 
 }  // namespace detail
 
-template <class Trainer>
-using For = typename detail::Choice<Trainer, typename Trainer::Device>::type;
+template <class Step>
+using For = typename detail::Choice<Step, typename Step::Device>::type;
 
 }  // namespace tenon::execution
 

@@ -28,18 +28,18 @@ TENON_IEEE_MATH_BEGIN
 
 namespace tenon::execution {
 
-template <class Trainer>
+template <class Step>
 class Recorded {
  public:
-  using Device = typename Trainer::Device;
-  using T = typename Trainer::T;
+  using Device = typename Step::Device;
+  using T = typename Step::T;
   using Recorder = typename Device::Recorder;
 
   explicit Recorded(Device& dev) : by_step_(dev), training_(dev), evaluation_(dev) {}
 
   template <class Data>
-  void prepare(Trainer& t, const Data& data) {
-    if constexpr (Loader<Trainer>::template is_resident<Data>) {
+  void prepare(Step& t, const Data& data) {
+    if constexpr (Loader<Step>::template is_resident<Data>) {
       by_step_.loader().source(t.model().device(), data);
       record_training<Data>(t, data.size());
       record_evaluation<Data>(t, data.size());
@@ -48,8 +48,8 @@ class Recorded {
 
   /// Runs up to steps_per_launch updates with the next samples of an epoch of n samples. Returns the sums of their batches.
   template <class Data>
-  LossSums advance(Trainer& t, const Data& data, std::uint64_t n) {
-    if constexpr (Loader<Trainer>::template is_resident<Data>) {
+  LossSums advance(Step& t, const Data& data, std::uint64_t n) {
+    if constexpr (Loader<Step>::template is_resident<Data>) {
       by_step_.upload_source(t, data);
       record_training<Data>(t, n);  // an option of the optimizer may have been changed
       const std::uint64_t before = t.progress().step;
@@ -63,8 +63,8 @@ class Recorded {
   }
 
   template <class Data, class OnBatch>
-  LossSums evaluate(Trainer& t, const Data& data, OnBatch& on_batch) {
-    if constexpr (Loader<Trainer>::template is_resident<Data>) {
+  LossSums evaluate(Step& t, const Data& data, OnBatch& on_batch) {
+    if constexpr (Loader<Step>::template is_resident<Data>) {
       Device& dev = t.model().device();
       by_step_.upload_source(t, data);
       const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(t.model().capacity());
@@ -74,11 +74,11 @@ class Recorded {
       upload(dev, &start, by_step_.loader().step().data(), 1);
       evaluation_.host = {};
       begin(dev, evaluation_);
-      t.model().begin_loading(Loader<Trainer>::template order_of<Data>);
+      t.model().begin_loading(Loader<Step>::template order_of<Data>);
       for (std::uint64_t first = 0; first < n; first += capacity) {
         const int batch = static_cast<int>(std::min(n - first, capacity));
         replay(dev, evaluation_, key<Data>(batch), 1);
-        if (!StepByStep<Trainer>::show(t, first, batch, on_batch)) break;
+        if (!StepByStep<Step>::show(t, first, batch, on_batch)) break;
       }
       finish(dev, evaluation_);
       return evaluation_.host.sums;
@@ -95,58 +95,58 @@ class Recorded {
     return {&kind, samples};
   }
 
-  static int max_steps(const Trainer& t) {
-    return std::clamp(t.options().steps_per_launch, 1, kernels::EpochState::max_steps);
+  static int max_steps(const Step& t) {
+    return std::clamp(t.options.steps_per_launch, 1, kernels::EpochState::max_steps);
   }
   // Calls f with each number of steps that one launch may run, the largest first: 64, 16, 4 and 1.
   template <class F>
-  static void for_each_length(const Trainer& t, F f) {
+  static void for_each_length(const Step& t, F f) {
     for (int length = max_steps(t); length > 0; length = length > 4 ? length / 4 : length > 1 ? 1 : 0) f(length);
   }
   // Calls f(samples of an update, updates) for the full updates of n samples, if any, and for the last, smaller one.
   template <class F>
-  static void for_each_update_size(const Trainer& t, std::uint64_t n, F f) {
+  static void for_each_update_size(const Step& t, std::uint64_t n, F f) {
     const std::uint64_t full = samples_of_update(t);
     if (n >= full) f(full, n / full);
     if (n % full > 0) f(n % full, std::uint64_t{1});
   }
-  static std::uint64_t samples_of_update(const Trainer& t) {
-    return static_cast<std::uint64_t>(t.model().capacity()) * static_cast<std::uint64_t>(t.options().micro_batches);
+  static std::uint64_t samples_of_update(const Step& t) {
+    return static_cast<std::uint64_t>(t.model().capacity()) * static_cast<std::uint64_t>(t.options.micro_batches);
   }
   // Calls f(samples) for each micro-batch of an update of `samples` samples. With BatchNorm, a last micro-batch of one
   // sample is left out.
   template <class F>
-  static void for_each_micro_batch(const Trainer& t, std::uint64_t samples, F f) {
+  static void for_each_micro_batch(const Step& t, std::uint64_t samples, F f) {
     const std::uint64_t capacity = static_cast<std::uint64_t>(t.model().capacity());
     for (std::uint64_t done = 0; done < samples; done += capacity)
-      if (const int batch = static_cast<int>(std::min(samples - done, capacity)); batch >= Trainer::smallest_batch)
+      if (const int batch = static_cast<int>(std::min(samples - done, capacity)); batch >= Step::smallest_batch)
         f(batch);
   }
 
   // Restores what the model knows of its last pass. A recording changes it but runs nothing.
   class KeepPass {
    public:
-    explicit KeepPass(Trainer& t) : model_(t.model()), pass_(model_.pass()) {}
+    explicit KeepPass(Step& t) : model_(t.model()), pass_(model_.pass()) {}
     ~KeepPass() { model_.set_pass(pass_); }
     KeepPass(const KeepPass&) = delete;
     KeepPass& operator=(const KeepPass&) = delete;
 
    private:
-    typename Trainer::model_type& model_;
-    typename Trainer::model_type::Pass pass_;
+    typename Step::model_type& model_;
+    typename Step::model_type::Pass pass_;
   };
 
   template <class Data>
-  void record_training(Trainer& t, std::uint64_t n) {
+  void record_training(Step& t, std::uint64_t n) {
     const KeepPass keep(t);
-    auto same = std::as_const(t).optimizer();
+    auto same = std::as_const(t).optimizer;
     if (recorded_for_) same.lr = recorded_for_->lr;  // the rate is read from the StepState
     if (!recorded_for_ || !(same == *recorded_for_)) {
       training_.clear();
-      recorded_for_ = std::as_const(t).optimizer();
+      recorded_for_ = std::as_const(t).optimizer;
     }
     for_each_update_size(t, n, [&](std::uint64_t samples, std::uint64_t updates) {
-      if (samples < static_cast<std::uint64_t>(Trainer::smallest_batch)) return;
+      if (samples < static_cast<std::uint64_t>(Step::smallest_batch)) return;
       for_each_length(t, [&](int length) {
         if (static_cast<std::uint64_t>(length) <= updates && !find_recorded(training_, key<Data>(samples), length))
           record(t.model().device(), training_, key<Data>(samples), length, [&] { record_step<Data>(t, samples); });
@@ -155,14 +155,14 @@ class Recorded {
   }
 
   template <class Data>
-  void record_step(Trainer& t, std::uint64_t samples) {
+  void record_step(Step& t, std::uint64_t samples) {
     auto& model = t.model();
     Device& dev = model.device();
     const StepPointer<Device> step(model.step_address());
     if (model.states().size > 0)
       keep_states(dev, step, static_cast<const T*>(model.states().data), model.saved_states().data,
                   model.states().size);
-    const bool micro = samples > static_cast<std::uint64_t>(model.capacity()) || t.options().micro_batches > 1;
+    const bool micro = samples > static_cast<std::uint64_t>(model.capacity()) || t.options.micro_batches > 1;
     for_each_micro_batch(t, samples, [&](int batch) {
       by_step_.loader().template gather<Data>(t, step, Pass::training, batch);
       model.launch_forward(batch);
@@ -175,14 +175,14 @@ class Recorded {
     });
     if (micro) t.tree().finish(model);
     check_and_clip(dev, training_, model.step_address(), model.sums_address(),
-                   Span<const T>{model.gradients().data, model.gradients().size}, t.options().clip_norm,
+                   Span<const T>{model.gradients().data, model.gradients().size}, t.options.clip_norm,
                    detail::unusual_update, micro);
     t.launch_update();
     next_step(dev, training_, model.step_address(), model.sums_address(), samples, micro);
   }
 
   template <class Data>
-  void record_evaluation(Trainer& t, std::uint64_t n) {
+  void record_evaluation(Step& t, std::uint64_t n) {
     const KeepPass keep(t);
     auto& model = t.model();
     Device& dev = model.device();
@@ -191,7 +191,7 @@ class Recorded {
       record(dev, evaluation_, key<Data>(batch), 1, [&] {
         auto& loader = by_step_.loader();
         loader.template gather<Data>(t, StepPointer<Device>(loader.step().data()), Pass::evaluation, batch);
-        StepByStep<Trainer>::launch_evaluation(t, batch);
+        StepByStep<Step>::launch_evaluation(t, batch);
         add_evaluated(dev, evaluation_, loader.step().data(), model.sums_address(), batch);
       });
     };
@@ -201,21 +201,21 @@ class Recorded {
   }
 
   template <class Data>
-  LossSums recorded_steps(Trainer& t, std::uint64_t n, bool& stopped) {
+  LossSums recorded_steps(Step& t, std::uint64_t n, bool& stopped) {
     auto& model = t.model();
     Device& dev = model.device();
     const Progress& p = t.progress();
     const std::uint64_t full = samples_of_update(t), left = n - p.position, samples = std::min(left, full),
                         max = static_cast<std::uint64_t>(max_steps(t));
-    t.schedule().require_step(static_cast<std::int64_t>(p.step));
+    t.options.schedule.require_step(static_cast<std::int64_t>(p.step));
     const std::uint64_t steps =
-        std::min(samples < full ? 1 : std::min(left / full, max - p.step % max), t.schedule().steps_from(p.step));
+        std::min(samples < full ? 1 : std::min(left / full, max - p.step % max), t.options.schedule.steps_from(p.step));
     EpochState& control = training_.host;
     control = {};
     control.first_step = static_cast<std::uint32_t>(p.step);
     for (std::uint64_t i = 0; i <= steps; ++i) control.learning_rates[i] = t.rate_at(p.step + i);
     begin(dev, training_);
-    model.begin_loading(Loader<Trainer>::template order_of<Data>);
+    model.begin_loading(Loader<Step>::template order_of<Data>);
     StepState state = t.state_of_batch();
     state.learning_rate = control.learning_rates[0];
     model.set_step_state(state);
@@ -235,7 +235,7 @@ class Recorded {
     t.count_updates(made, made * samples);
     std::uint64_t loaded = 0;
     for_each_micro_batch(t, samples, [&](int batch) { loaded += static_cast<std::uint64_t>(batch); });
-    t.count_skipped(made * (samples - loaded));
+    t.skipped += made * (samples - loaded);
     if (stopped) {
       const T* const saved = model.saved_states().data;
       copy(dev, saved, model.states().data, model.states().size);
@@ -243,7 +243,7 @@ class Recorded {
     t.finish_update();
     return control.sums;
   }
-  static long long micro_batches_of(const Trainer& t, std::uint64_t samples) {
+  static long long micro_batches_of(const Step& t, std::uint64_t samples) {
     long long n = 0;
     for_each_micro_batch(t, samples, [&](int) { ++n; });
     return n;
@@ -251,9 +251,9 @@ class Recorded {
 
   using EpochState = kernels::EpochState;
 
-  StepByStep<Trainer> by_step_;
+  StepByStep<Step> by_step_;
   Recorder training_, evaluation_;
-  std::optional<typename Trainer::optimizer_type> recorded_for_;
+  std::optional<typename Step::optimizer_type> recorded_for_;
 };
 
 }  // namespace tenon::execution

@@ -19,13 +19,13 @@ TENON_IEEE_MATH_BEGIN
 namespace tenon::execution {
 
 /// Loads batches of a data set into memory of the device.
-template <class Trainer>
+template <class Step>
 class Loader {
  public:
-  using Device = typename Trainer::Device;
-  using T = typename Trainer::T;
-  using Target = typename Trainer::Target;
-  using Model = typename Trainer::model_type;
+  using Device = typename Step::Device;
+  using T = typename Step::T;
+  using Target = typename Step::Target;
+  using Model = typename Step::model_type;
 
   explicit Loader(Device& dev) : source_(allocate<std::byte>(dev, source_bytes)), step_(allocate<StepState>(dev, 1)) {}
 
@@ -57,12 +57,12 @@ class Loader {
 
   /// Launches the kernel that gathers the batch at `step` into the model's input and the trainer's targets.
   template <class Data>
-  void gather(Trainer& t, StepPointer<Device> step, Pass pass, int batch) {
+  void gather(Step& t, StepPointer<Device> step, Pass pass, int batch) {
     Model& model = t.model();
     model.begin_loading(order_of<Data>);
     const auto x = model.first_input(batch);
-    if constexpr (!detail::targets_fit<Trainer, Data>())
-      return;  // the Trainer has given the one error
+    if constexpr (!detail::targets_fit<Step, Data>())
+      return;  // Trainer has given the one error
     else if constexpr (order_of<Data> == InputOrder::channels_last)
       Data::gather_channels_last(model.device(), address<Data>(), step, pass, x, t.targets());
     else
@@ -71,7 +71,7 @@ class Loader {
 
   /// Loads the batch at step state `at` into the model's input and the trainer's targets.
   template <class Data>
-  void load(Trainer& t, const Data& data, const StepState& at, Pass pass, int batch) {
+  void load(Step& t, const Data& data, const StepState& at, Pass pass, int batch) {
     Model& model = t.model();
     Device& dev = model.device();
     if constexpr (is_resident<Data>) {
@@ -101,37 +101,38 @@ class Loader {
   std::vector<Target> targets_;
 };
 
-template <class Trainer>
+template <class Step>
 class StepByStep {
  public:
-  using Device = typename Trainer::Device;
+  using Device = typename Step::Device;
 
   explicit StepByStep(Device& dev) : loader_(dev) {}
 
   template <class Data>
-  void prepare(Trainer&, const Data&) {}
+  void prepare(Step&, const Data&) {}
 
   /// Called by each advance() and evaluate(), because on_step may have evaluated other data.
   template <class Data>
-  void upload_source(Trainer& t, const Data& data) {
-    if constexpr (Loader<Trainer>::template is_resident<Data>) loader_.source(t.model().device(), data);
+  void upload_source(Step& t, const Data& data) {
+    if constexpr (Loader<Step>::template is_resident<Data>) loader_.source(t.model().device(), data);
   }
 
   /// Runs one update with the next samples of an epoch of n samples. Returns the sums of its batches.
   template <class Data>
-  LossSums advance(Trainer& t, const Data& data, std::uint64_t n) {
+  LossSums advance(Step& t, const Data& data, std::uint64_t n) {
     upload_source(t, data);
     const std::uint64_t capacity = static_cast<std::uint64_t>(t.model().capacity());
     std::uint64_t done = 0;
     LossSums sums;
-    const int micro = t.options().micro_batches;
+    const int micro = t.options.micro_batches;
     for (int k = 0; k < micro; ++k) {
       const std::uint64_t left = n - t.progress().position - done;
       const int batch = static_cast<int>(std::min(left, capacity));
-      if (batch < Trainer::smallest_batch) break;
+      if (batch < Step::smallest_batch) break;
       StepState at = t.state_of_batch();
       loader_.load(t, data, at, Pass::training, batch);
-      sums = sums + (micro == 1 ? t.backward_of_loaded(batch) : t.accumulate_loaded(batch));
+      t.forward_loaded(batch);
+      sums = sums + (micro == 1 ? t.backward() : t.accumulate(1));
       done += static_cast<std::uint64_t>(batch);
     }
     t.update();
@@ -141,7 +142,7 @@ class StepByStep {
   }
 
   template <class Data, class OnBatch>
-  LossSums evaluate(Trainer& t, const Data& data, OnBatch& on_batch) {
+  LossSums evaluate(Step& t, const Data& data, OnBatch& on_batch) {
     upload_source(t, data);
     LossSums sums;
     auto& model = t.model();
@@ -158,7 +159,7 @@ class StepByStep {
   }
 
   /// Computes outputs and loss of the loaded batch in inference mode.
-  static void launch_evaluation(Trainer& t, int batch) {
+  static void launch_evaluation(Step& t, int batch) {
     auto& model = t.model();
     model.invalidate_views();
     model.launch_predict(batch);
@@ -166,11 +167,11 @@ class StepByStep {
   }
   /// Passes the outputs to on_batch. Returns whether to continue.
   template <class OnBatch>
-  static bool show(Trainer& t, std::uint64_t first, int batch, OnBatch& on_batch) {
+  static bool show(Step& t, std::uint64_t first, int batch, OnBatch& on_batch) {
     if constexpr (!std::is_same_v<std::remove_cvref_t<OnBatch>, std::nullptr_t>) {
-      using Model = typename Trainer::model_type;
+      using Model = typename Step::model_type;
       const auto y = t.model().inference_output();
-      const View<const typename Trainer::T, Batch, Model::outputs> here(
+      const View<const typename Step::T, Batch, Model::outputs> here(
           t.host_outputs()(t.model().device(), y.data, static_cast<std::size_t>(batch) * Model::outputs), batch);
       if constexpr (std::is_void_v<decltype(on_batch(first, here))>)
         on_batch(first, here);
@@ -180,10 +181,10 @@ class StepByStep {
     return true;
   }
 
-  Loader<Trainer>& loader() { return loader_; }
+  Loader<Step>& loader() { return loader_; }
 
  private:
-  Loader<Trainer> loader_;
+  Loader<Step> loader_;
 };
 
 }  // namespace tenon::execution
