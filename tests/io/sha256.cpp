@@ -2,6 +2,13 @@
 // SPDX-License-Identifier: MIT
 #include "tenon/io/sha256.hpp"
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
 #include "catch.hpp"
 
 using tenon::bytes_of;
@@ -39,4 +46,17 @@ TEST_CASE("sha256: a digest may be taken on the way") {
   CHECK(sha.hex() == Sha256().update(bytes_of("ab")).hex());
   sha.update(bytes_of("c"));
   CHECK(sha.hex() == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST_CASE("sha256: the processor's instructions compute what portable code computes") {
+  if (!tenon::detail::has_sha256_hardware()) return skip_test("this processor has no instructions for SHA-256");
+  std::vector<std::byte> bytes(64 * 5 + 1);
+  for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 73 ^ i >> 3);
+  for (std::size_t blocks = 0; blocks <= 5; ++blocks) {
+    std::uint32_t a[8] = {1, 0xffffffff, 3, 0x80000000, 5, 6, 0x7fffffff, 8}, b[8];
+    std::copy(a, a + 8, b);
+    tenon::detail::sha256_portable(a, bytes.data() + 1, blocks);  // not aligned
+    tenon::detail::sha256_hardware(b, bytes.data() + 1, blocks);
+    CHECK(std::equal(a, a + 8, b));
+  }
 }

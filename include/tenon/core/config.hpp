@@ -13,6 +13,14 @@
 #define TENON_X86 0
 #endif
 
+// Whether arm_neon.h declares the SHA-256 instructions for a function with a target attribute. clang below 16 declares them
+// only if the whole unit may use them.
+#if defined(__aarch64__) && (!defined(__clang__) || __clang_major__ >= 16 || defined(__ARM_FEATURE_SHA2))
+#define TENON_ARM_SHA256 1
+#else
+#define TENON_ARM_SHA256 0
+#endif
+
 #define TENON_INLINE __attribute__((always_inline)) inline
 #define TENON_NOINLINE __attribute__((noinline))
 #define TENON_RESTRICT __restrict__
