@@ -4,6 +4,8 @@
 
 #include <zlib.h>
 
+#include <filesystem>
+
 #include "catch.hpp"
 #include "files.hpp"
 #include "tenon/data/gz.hpp"
@@ -190,6 +192,24 @@ TEST_CASE("images: a folder called like a dataset is written with ./") {
   CHECK(find("imagenet") ==
         "[find_dataset] expected fashion-mnist, mnist or a folder with four IDX files, got no such folder (imagenet)");
   CHECK_THAT(find("mnist/train-images-idx3-ubyte"), ContainsSubstring("got a file"));
+}
+
+TEST_CASE("images: plain files of any size are those that were saved") {
+  const Folder folder;
+  for (const int count : {1, 5000, 16384, 22000}) {  // fewer bytes than the buffer of the reader, as many, and more
+    const ImageSet set = some_images(count, 4, 4);
+    save_images(folder / "plain", set);
+    const ImageSet read = load_images(folder / "plain");
+    CHECK(read.count == set.count);
+    CHECK(read.height == set.height);
+    CHECK(read.width == set.width);
+    CHECK(read.pixels == set.pixels);
+  }
+  std::filesystem::resize_file(folder / "plain", 16 + 16 * 22000 - 1);
+  CHECK_THROWS_WITH(load_images(folder / "plain"),
+                    ContainsSubstring("expected 352000 bytes for 22000 x 4 x 4 images, got 351999"));
+  std::filesystem::resize_file(folder / "plain", 15);
+  CHECK_THROWS_WITH(load_images(folder / "plain"), ContainsSubstring("expected a header of 16 bytes, got 15"));
 }
 
 TEST_CASE("images: the digest tells sets apart and not the files they came in") {

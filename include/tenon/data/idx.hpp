@@ -47,15 +47,18 @@ inline std::string idx_kind(Bytes bytes) {
   return hex;
 }
 
-// The bytes after the header. Checks their number against the `dimensions` sizes in the header.
-inline std::span<const std::uint8_t> idx_values(Bytes bytes, std::uint32_t magic, int dimensions,
-                                                std::string_view operation, std::string_view where) {
+constexpr std::size_t idx_header_bytes(int dimensions) { return 4 + 4 * static_cast<std::size_t>(dimensions); }
+
+// The number of values in an IDX file of `total` bytes. `bytes` are its first bytes, at least the whole header if the file
+// has one. Checks the number against the `dimensions` sizes in the header.
+inline std::size_t idx_values(Bytes bytes, std::uint64_t total, std::uint32_t magic, int dimensions,
+                              std::string_view operation, std::string_view where) {
   const std::string what = magic == idx_images_magic ? "images" : "labels";
   const auto fail = [&](const std::string& expected, const std::string& got) {
     throw Error(operation, "expected " + expected + ", got " + got, where);
   };
   if (bytes.size() < 4 || idx_word(bytes, 0) != magic) fail("an IDX file of " + what, idx_kind(bytes));
-  const std::size_t header = 4 + 4 * static_cast<std::size_t>(dimensions);
+  const std::size_t header = idx_header_bytes(dimensions);
   if (bytes.size() < header) fail("a header of " + std::to_string(header) + " bytes", std::to_string(bytes.size()));
 
   std::uint64_t product = 1;
@@ -69,9 +72,16 @@ inline std::span<const std::uint8_t> idx_values(Bytes bytes, std::uint32_t magic
   }
   if (!fits) fail("dimensions that fit in memory", shape);
   if (product == 0) fail("at least one of the " + what, shape);
-  if (product != bytes.size() - header)
-    fail(std::to_string(product) + " bytes for " + shape + " " + what, std::to_string(bytes.size() - header));
-  return {reinterpret_cast<const std::uint8_t*>(bytes.data()) + header, static_cast<std::size_t>(product)};
+  if (product != total - header)
+    fail(std::to_string(product) + " bytes for " + shape + " " + what, std::to_string(total - header));
+  return static_cast<std::size_t>(product);
+}
+
+// The values of an IDX file of which all bytes are given.
+inline std::span<const std::uint8_t> idx_values(Bytes bytes, std::uint32_t magic, int dimensions,
+                                                std::string_view operation, std::string_view where) {
+  const std::size_t n = idx_values(bytes, bytes.size(), magic, dimensions, operation, where);
+  return {reinterpret_cast<const std::uint8_t*>(bytes.data()) + idx_header_bytes(dimensions), n};
 }
 
 }  // namespace detail

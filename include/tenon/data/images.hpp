@@ -48,8 +48,44 @@ inline std::vector<std::byte> decode_nothing(std::vector<std::byte> bytes, std::
 /// Two gigabytes: 2.7 million images of MNIST's size.
 inline constexpr std::uint64_t max_idx_bytes = std::uint64_t{1} << 31;
 
+namespace detail {
+
+// Whether a file of `total` bytes that begins with `head` is an IDX file of images that nothing has compressed.
+inline bool is_plain_idx(Bytes head, std::uint64_t total) {
+  return head.size() == idx_header_bytes(3) && idx_word(head, 0) == idx_images_magic && total <= max_idx_bytes;
+}
+
+// Reads the images after the header `head` of a regular file. They pass through a buffer that fits in the processor's
+// cache, so each pixel is written to main memory once.
+inline ImageSet read_plain_images(InputFile& file, Bytes head) {
+  const std::size_t values = idx_values(head, file.size(), idx_images_magic, 3, "load_images", file.path());
+  require_memory(values, "load_images", file.path());
+  const auto word = [&](std::size_t i) { return static_cast<int>(idx_word(head, i)); };
+  ImageSet set{word(1), 1, word(2), word(3), {}, {}};
+  set.pixels.reserve(values);
+  std::vector<std::uint8_t> buffer(std::min<std::size_t>(values, 1 << 18));
+  while (set.pixels.size() < values) {
+    const std::size_t wanted = std::min(buffer.size(), values - set.pixels.size());
+    const std::size_t got = file.read(std::as_writable_bytes(std::span(buffer).first(wanted)));
+    set.pixels.insert(set.pixels.end(), buffer.begin(), buffer.begin() + static_cast<std::ptrdiff_t>(got));
+    if (got < wanted)
+      throw Error("load_images",
+                  "expected " + std::to_string(values) + " pixels, got " + std::to_string(set.pixels.size()) +
+                      ": the file has become shorter while it was read",
+                  file.path());
+  }
+  return set;
+}
+
+}  // namespace detail
+
 [[nodiscard]] inline ImageSet load_images(const std::string& path, Decode decode = decode_nothing) {
-  const auto bytes = decode(read_file(path, max_idx_bytes), path, max_idx_bytes);
+  InputFile file(path);
+  std::vector<std::byte> bytes(detail::idx_header_bytes(3));
+  bytes.resize(file.read(bytes));
+  if (detail::is_plain_idx(bytes, file.size())) return detail::read_plain_images(file, bytes);
+  file.read_rest(bytes, max_idx_bytes);
+  bytes = decode(std::move(bytes), path, max_idx_bytes);
   const IdxImages idx = parse_idx_images(bytes, path);
   require_memory(idx.pixels.size(), "load_images", path);  // a copy
   return {idx.count, 1, idx.height, idx.width, {idx.pixels.begin(), idx.pixels.end()}, {}};
