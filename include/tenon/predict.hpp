@@ -122,6 +122,7 @@ class Predictor {
                                    ": load them for the device that predicts (Weights::load(file, device))");
     arena_ = allocate<float>(device_, static_cast<std::size_t>(P::memory.arena) * static_cast<std::size_t>(capacity));
     work_ = allocate<float>(device_, P::memory.workspace);
+    step_ = allocate<StepState>(device_, 1);
     reserve_scratch(device_, static_cast<std::size_t>(P::memory.scratch_float));
     outputs_ = kernels::HostMirror<Device, float>(static_cast<std::size_t>(capacity) * outputs);
     prepare_for_prediction(device_);
@@ -168,6 +169,7 @@ class Predictor {
     c.states = const_cast<float*>(weights_->states_.data());  // inference only reads them
     c.packed = const_cast<float*>(weights_->packed_.data());
     c.work = work_.span();
+    c.step = step_.data();
     for (int i = 0; i < P::memory.rows; ++i) W::ops.op[i].forward(c, P::memory.row[i]);
   }
 
@@ -182,6 +184,7 @@ class Predictor {
   Device device_;
   int capacity_;
   Memory arena_, work_;
+  typename Device::template Buffer<StepState> step_;  // of zeros, for layers that read it
   kernels::HostMirror<Device, float> outputs_;
   kernels::Replay<Device> full_, one_;
 };

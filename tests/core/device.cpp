@@ -98,3 +98,13 @@ TEST_CASE("a mirror and a stage of a Cpu's memory are the memory itself") {
 
 static_assert(kernels::Device<Cpu>);
 static_assert(!kernels::Device<int>);
+
+TEST_CASE("a Cpu that was moved from can get scratch memory again") {
+  Cpu dev;
+  dev.reserve_scratch(128);
+  Cpu moved(std::move(dev));
+  CHECK(moved.scratch(0) != nullptr);
+  CHECK(dev.threads() == 1);
+  dev.reserve_scratch(64);
+  CHECK(dev.scratch(0) != nullptr);
+}

@@ -128,3 +128,50 @@ TEST_CASE("files of the user with names like those of locks and temporary files 
           "[write_file] this name is reserved for locks and temporary files; choose another one (" + folder / name +
               ")");
 }
+
+TEST_CASE("the lock of a file whose name ends with .probe does not touch it") {
+  const Folder folder;
+  const FileLock probe(folder / "f.probe");
+  put(folder / ".f.probe.tenon-tmp", "the temporary file of f.probe");
+  { const FileLock lock(folder / "f"); }
+  CHECK(get(folder / ".f.probe.tenon-tmp") == "the temporary file of f.probe");
+}
+
+TEST_CASE("the copy of a lock in a child does not end it") {
+  const Folder folder;
+  FileLock lock(folder / "f");
+  in_child([&] {
+    const FileLock moved(std::move(lock));
+    return std::string();
+  });
+  CHECK_THAT(error_of([&] { FileLock second(folder / "f"); }), ContainsSubstring("is locked by another process"));
+}
+
+TEST_CASE("a lock of a relative path stays with its file when the working folder changes") {
+  const Folder folder;
+  const std::string wrote = in_child([&] {
+    if (::chdir(folder.path().c_str()) != 0 || ::mkdir("other", 0777) != 0) return std::string("no folder");
+    const FileLock lock("f");
+    if (::chdir("other") != 0) return std::string("no folder");
+    const Bytes bytes = bytes_of(std::string_view("text"));
+    write_file_atomically(lock, std::span(&bytes, 1));
+    return std::string("written");
+  });
+  CHECK(wrote == "written");
+  CHECK(get(folder / "f") == "text");
+  CHECK(folder.list() == "f other");
+}
+
+TEST_CASE("a lock that another user holds is named") {
+  if (::geteuid() != 0) return skip_test("only root can become another user");
+  const Folder folder;
+  ::chmod(folder.path().c_str(), 0777);
+  const ::mode_t old = ::umask(077);
+  const FileLock lock(folder / "f");
+  ::umask(old);
+  const std::string error = in_child([&] {
+    become_nobody();
+    return error_of([&] { FileLock second(folder / "f"); });
+  });
+  CHECK_THAT(error, ContainsSubstring("is locked by a process of another user"));
+}

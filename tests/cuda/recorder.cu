@@ -25,10 +25,11 @@ Outcome two_steps(const std::vector<float>& gradient, const LossSums& batch_sums
   kernels::CudaBuffer<StepState> step(1);
   kernels::CudaBuffer<LossSums> sums(1);
   kernels::CudaRecorder r(cuda());
+  const std::uint64_t samples = micro ? 10 : 5;
   record(cuda(), r, key, together, [&] {
     for (int i = 0; micro && i < 2; ++i) add_micro_batch(cuda(), r, step.data(), sums.data(), 5);
-    check_and_clip(cuda(), r, step.data(), sums.data(), g.const_span(), clip, 1e3, micro);
-    next_step(cuda(), r, step.data(), sums.data(), 5, micro);
+    check_and_clip(cuda(), r, step.data(), sums.data(), g.const_span(), clip, 1e3, micro, samples);
+    next_step(cuda(), r, step.data(), sums.data(), samples, micro);
   });
   StepState state;
   state.first_sample = 100, state.step = 7, state.epoch = 3, state.learning_rate = lr;

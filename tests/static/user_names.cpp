@@ -16,7 +16,7 @@ using namespace tenon;
                       each(LayerContext) each(Layout) each(Loss) each(Lower) each(Lowering) each(Matrix) each(Memory) \
                           each(Metric) each(Misfit) each(Mode) each(Net) each(Network) each(Node) each(Normal)        \
                               each(Ops) each(Optimizer) each(Options) each(Pack) each(Param) each(Parameter)          \
-                                  each(ParameterRanges) each(Part) each(Path) each(PendingCheck) each(Plan)           \
+                                  each(ParameterRanges) each(Part) each(Path) each(ModelObserver) each(Plan)          \
                                       each(Point) each(Policy) each(Pool) each(PoolDims) each(PoolTag) each(Program)  \
                                           each(Range) each(Record) each(Recorder) each(Residents) each(Result)        \
                                               each(Reward) each(Room) each(Row) each(RunningEpoch) each(Sample)       \

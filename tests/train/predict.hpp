@@ -125,3 +125,34 @@ TEST_CASE("predict: bad weights are said, and wrong calls") {
   auto predict = predictor(weights, 2);
   CHECK_THROWS_WITH(predict.run(3), "[Predictor] expected a batch of 1 to 2 samples, got 3");
 }
+
+namespace {
+
+struct ScaledByStep {
+  static constexpr const char* name = "ScaledByStep";
+  static constexpr LayerSpec infer(Dims in) { return LayerSpec::to(in); }
+  template <class Step>
+  struct Scale {
+    const float* x;
+    Step step;
+    TENON_HD float operator()(std::size_t i) const { return x[i] * static_cast<float>(1 + step->step); }
+  };
+  static void forward(auto& dev, const auto& at) {
+    elementwise(dev, at.y, Scale<std::remove_cvref_t<decltype(at.step())>>{at.x.data, at.step()});
+  }
+  static void backward(auto& dev, const auto& at) {
+    elementwise(dev, at.dx, Scale<std::remove_cvref_t<decltype(at.step())>>{at.dy.data, at.step()});
+  }
+};
+
+}  // namespace
+
+TEST_CASE("predict: a layer may read the step state, which is zero in a predictor") {
+  using Scaled = Sequential<Input<4>, Linear<3>, ScaledByStep>;
+  Model<Scaled, Device> model(Seed{1}, 2, device<Device>());
+  Predictor<Scaled, Device> predict(model.weights(), 1, device<Device>());
+  const std::vector<float> x{1, 2, 3, 4};
+  const auto y = predict(x.data());
+  const auto expected = model.predict(std::span<const float>(x));
+  CHECK(std::vector<float>(y.begin(), y.end()) == std::vector<float>(expected.begin(), expected.end()));
+}

@@ -2,6 +2,8 @@
 #include <tenon/optimizers/schedule.hpp>
 
 #include <cmath>
+#include <cstdint>
+#include <limits>
 
 #include "catch.hpp"
 
@@ -54,4 +56,11 @@ TEST_CASE("schedule: never NaN, however short the training") {
         CHECK(s.at(t) >= 0);
         CHECK(s.at(t) <= 1);
       }
+}
+
+TEST_CASE("schedule: a decay of many steps takes no longer, and numbers that overflow are refused") {
+  CHECK(Schedule::step_decay(1, 0.99999).at(1000000000) == Approx(0).margin(1e-300));
+  CHECK(Schedule::step_decay(1, 1.0).at(1000000000000) == 1);
+  CHECK(Schedule::step_decay(1, 0.9999).at(4097) == Approx(0.66381).epsilon(1e-4));
+  CHECK_THROWS_AS(Schedule::cosine(std::numeric_limits<std::int64_t>::min(), 1), Error);
 }

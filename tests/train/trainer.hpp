@@ -287,7 +287,7 @@ TEST_CASE("trainer: wrong arguments are said") {
   Trainer trainer(model, Adam{});
   const float x[12] = {};
   const std::int32_t labels[] = {0, 3, 0};
-  CHECK_THROWS_WITH(trainer.step(x, labels, 3), "[Model] expected a batch of 1 to 2 samples, got 3");
+  CHECK_THROWS_WITH(trainer.step(x, labels, 3), "[Trainer] expected a batch of 1 to 2 samples, got 3");
   if constexpr (std::is_same_v<Device, Cpu>) {
     CHECK_THROWS_WITH(trainer.step(x, labels, 2), "[CrossEntropy] expected labels from 0 to 2, got 3");
   } else {  // the host does not read labels

@@ -146,6 +146,7 @@ class Cpu {
 
   /// Grows the scratch memory of each worker to at least `bytes`. Called when a model is constructed, never inside a step.
   void reserve_scratch(std::size_t bytes) {
+    if (scratch_.empty()) scratch_.resize(static_cast<std::size_t>(threads()));  // a Cpu that was moved from
     for (auto& s : scratch_)
       if (s.size() < bytes) s = Buffer<std::byte>(bytes);
   }

@@ -35,7 +35,8 @@ void write_file_atomically(const FileLock& lock, std::span<const Bytes> pieces);
 
 namespace detail {
 
-inline constexpr std::string_view lock_suffix = ".tenon-lock", temporary_suffix = ".tenon-tmp";
+inline constexpr std::string_view lock_suffix = ".tenon-lock", temporary_suffix = ".tenon-tmp",
+                                  probe_suffix = ".tenon-probe";
 
 /// The path of a hidden file in the folder of `path`. A name that would become too long is replaced by its hash (64-bit
 /// FNV-1a). Two names with the same hash would count as one file, and the second writer would get an Error.
@@ -75,7 +76,7 @@ inline std::string replaceable(const std::string& path) {
   struct stat status;
   if (path.empty()) throw Error("write_file", "the file name is empty");
   if (path.back() == '/') throw Error("write_file", "this names a folder; name a file in it", path);
-  for (const std::string_view suffix : {lock_suffix, temporary_suffix})
+  for (const std::string_view suffix : {lock_suffix, temporary_suffix, probe_suffix})
     if (path[path.rfind('/') + 1] == '.' && path.ends_with(suffix))
       throw Error("write_file", "this name is reserved for locks and temporary files; choose another one", path);
   if (::lstat(path.c_str(), &status) != 0) {
@@ -150,6 +151,15 @@ inline bool is_mount_point(const std::string& path) {
   return is_in_mountinfo("", path);  // a kernel before 5.8, or a seccomp profile without statx
 }
 
+/// The path that names the same file from any working folder. The path itself if that would be too long, or if the working
+/// folder has no name.
+inline std::string absolute(const std::string& path) {
+  char folder[PATH_MAX];
+  if (path.front() == '/' || !::getcwd(folder, sizeof folder)) return path;
+  const std::string whole = std::string(folder).append("/").append(path);
+  return whole.size() < PATH_MAX ? whole : path;
+}
+
 inline bool write_all(const Fd& fd, Bytes bytes) {  // errno has the reason if the result is false
   while (!bytes.empty()) {
     const ssize_t n = ::write(fd.get(), bytes.data(), bytes.size());
@@ -163,7 +173,8 @@ inline bool write_all(const Fd& fd, Bytes bytes) {  // errno has the reason if t
 
 }  // namespace detail
 
-/// Holds the right to write a file until it is destroyed. If the file system has locks, the constructor throws Error while
+/// Holds the right to write a file until it is destroyed. A child made by fork() holds nothing of its own: its copy of the
+/// object removes no lock, and the lock lasts until the parent's object and the child's copy are both gone. If the file system has locks, the constructor throws Error while
 /// another FileLock for the same file exists, in this process or another one.
 ///
 /// The constructor also throws Error for everything that would make a later write fail: no folder, no permission, a path
@@ -171,7 +182,7 @@ inline bool write_all(const Fd& fd, Bytes bytes) {  // errno has the reason if t
 /// the lock file that a killed process leaves.
 class FileLock {
  public:
-  explicit FileLock(const std::string& path) : path_(detail::replaceable(path)) {
+  explicit FileLock(const std::string& path) : path_(detail::replaceable(path)), file_(detail::absolute(path_)) {
     if (detail::is_mount_point(path_)) throw detail::mounted_error(path_);
     lock();
     try {
@@ -187,11 +198,13 @@ class FileLock {
     return *this;
   }
   ~FileLock() {
-    if (fd_) unlink_lock();
+    if (fd_ && process_ == ::getpid()) unlink_lock();
   }
 
-  /// The file that may be written. If the constructor got a link, this is its target.
+  /// The file that may be written. If the constructor got a link, this is its target. If it is relative, it is relative to
+  /// the working folder of that time; file() does not depend on it.
   const std::string& path() const { return path_; }
+  const std::string& file() const { return file_; }
 
   /// True if a kernel lock excludes other holders.
   bool exclusive() const { return lock_error_ == 0; }
@@ -214,12 +227,15 @@ class FileLock {
   friend void write_file_atomically(const FileLock& lock, std::span<const Bytes> pieces);
 
   void lock() {
-    const std::string lock = detail::beside(path_, detail::lock_suffix);
+    const std::string lock = detail::beside(file_, detail::lock_suffix);
     constexpr int flags = O_NOFOLLOW | O_NONBLOCK;
     for (int attempt = 0; attempt < 1000; ++attempt) {
       fd_ = detail::open_fd(lock, O_RDWR | O_CREAT | flags, 0666);
       if (!fd_ && errno == EACCES) {  // another user's process may have left a readable lock file
         fd_ = detail::open_fd(lock, O_RDONLY | flags);
+        if (!fd_ && ::access(lock.c_str(), F_OK) == 0)
+          throw Error("write_file", path_ + " is locked by a process of another user, or was when that was killed: " +
+                                        "wait until it ends, or remove " + lock);
         if (!fd_) errno = EACCES;
       }
       if (!fd_) throw detail::not_writable("cannot create files in the folder", errno, path_);
@@ -245,7 +261,7 @@ class FileLock {
 
   /// Creates, writes and renames a file of one byte in the folder.
   void check_folder() const {
-    const std::string probe = detail::beside(path_, ".probe.tenon-tmp");
+    const std::string probe = detail::beside(file_, detail::probe_suffix);
     std::string temporary;
     const detail::Fd fd = create_temporary(temporary);
     const std::byte byte{};
@@ -262,7 +278,7 @@ class FileLock {
   /// locks the files of other writers must stay, so an unused name is chosen.
   detail::Fd create_temporary(std::string& name) const {
     if (exclusive()) {
-      name = detail::beside(path_, detail::temporary_suffix);
+      name = detail::beside(file_, detail::temporary_suffix);
       if (::unlink(name.c_str()) != 0 && errno != ENOENT)
         throw detail::system_error("write_file", "cannot remove the temporary file of an interrupted writer", errno,
                                    name);
@@ -272,23 +288,26 @@ class FileLock {
     }
     for (int i = 0;; ++i) {
       const std::string number = std::to_string(::getpid()) + "-" + std::to_string(i);
-      name = detail::beside(path_, std::string(".").append(number).append(detail::temporary_suffix));
+      name = detail::beside(file_, std::string(".").append(number).append(detail::temporary_suffix));
       detail::Fd fd = detail::open_fd(name, O_WRONLY | O_CREAT | O_EXCL, 0666);
       if (fd) return fd;
       if (errno != EEXIST || i >= 10000) throw detail::not_writable("cannot create files in the folder", errno, path_);
     }
   }
 
-  void unlink_lock() const { ::unlink(detail::beside(path_, detail::lock_suffix).c_str()); }
+  void unlink_lock() const { ::unlink(detail::beside(file_, detail::lock_suffix).c_str()); }
 
   void swap(FileLock& o) noexcept {
     std::swap(path_, o.path_);
+    std::swap(file_, o.file_);
+    std::swap(process_, o.process_);
     std::swap(fd_, o.fd_);
     std::swap(lock_error_, o.lock_error_);
     std::swap(sync_error_, o.sync_error_);
   }
 
-  std::string path_;
+  std::string path_, file_;
+  pid_t process_ = ::getpid();
   detail::Fd fd_;
   int lock_error_ = 0;          // why there is no lock
   mutable int sync_error_ = 0;  // why files could not be synced

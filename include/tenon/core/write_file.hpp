@@ -58,11 +58,11 @@ inline void write_file_atomically(const FileLock& lock, std::span<const Bytes> p
     }
     if (!fd.close()) throw failed(errno);
   }
-  if (::rename(temporary.c_str(), lock.path().c_str()) != 0) throw failed(errno);
+  if (::rename(temporary.c_str(), lock.file().c_str()) != 0) throw failed(errno);
 
   // The rename is stored in the folder. Some file systems cannot sync folders, and some folders cannot be opened. The file
   // system then stores the rename at a later time.
-  const detail::Fd folder = detail::open_fd(detail::folder_of(lock.path()), O_RDONLY | O_DIRECTORY);
+  const detail::Fd folder = detail::open_fd(detail::folder_of(lock.file()), O_RDONLY | O_DIRECTORY);
   const int code = folder ? detail::sync(folder) : 0;
   if (code == EIO || code == ENOSPC || code == EDQUOT)
     throw detail::system_error("write_file", "cannot sync the folder", code, lock.path());

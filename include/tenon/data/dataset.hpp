@@ -3,6 +3,8 @@
 //   both       std::uint64_t size() const;                 samples
 //              using Target = ...;                         optional: element type of its targets, checked against the loss
 //              std::size_t targets_per_sample() const;     optional: checked against the loss
+//              const void* identity() const;               optional: distinguishes data sets (an epoch that was begun with
+//                                                          one must not go on with another); default: the address
 //              void require_input(const Dims&) const;      optional: throws Error unless samples fit the network's Input
 //
 //   resident   kernels gather its batches from memory of the device, so that whole steps can be recorded:

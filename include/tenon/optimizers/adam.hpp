@@ -5,6 +5,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <limits>
+
+#include "tenon/core/math.hpp"
 #include "tenon/cpu/adam.hpp"
 #include "tenon/optimizers/optimizer.hpp"
 
@@ -20,7 +23,13 @@ inline void check_adam(const char* name, double beta1, double beta2, double epsi
   check_option(name, "beta2", "from 0 to below 1", beta2, beta2 >= 0 && beta2 < 1);
   // With an epsilon that a float rounds to 0, a gradient of 0 makes the weight 0 / 0.
   check_option(name, "an epsilon", "of 1e-30 or above", epsilon, epsilon >= 1e-30);
-  check_option(name, "a weight_decay", "of 0 or above", weight_decay, weight_decay >= 0);
+  check_option(name, "a weight_decay", "of 0 or above", weight_decay,
+               weight_decay >= 0 && math::is_finite(weight_decay));
+}
+
+/// A decoupled decay of more than a whole weight makes it grow. Adam adds its decay to the gradient, whose size it divides.
+inline double adam_gain(double decay_of_rate) {
+  return decay_of_rate > 1 ? std::numeric_limits<double>::infinity() : 1;
 }
 
 }  // namespace detail
@@ -62,6 +71,7 @@ struct AdamW {
 
   bool operator==(const AdamW&) const = default;
   void check() const { detail::check_adam("AdamW", beta1, beta2, epsilon, weight_decay); }
+  double gain(double rate) const { return detail::adam_gain(rate * weight_decay); }
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>

@@ -51,6 +51,16 @@ class VariantOptimizer {
         },
         chosen_);
   }
+  double gain(double rate) const {
+    return std::visit(
+        [&](const auto& o) {
+          if constexpr (requires { o.gain(rate); })
+            return static_cast<double>(o.gain(rate));
+          else
+            return 1.0;
+        },
+        chosen_);
+  }
   bool decays_everything() const {
     return std::visit([](const auto& o) { return o.decays_everything(); }, chosen_);
   }

@@ -5,6 +5,9 @@
 //   bool decays_everything() const;                true if weight decay applies to norms and biases too
 //   bool operator==(const X&) const = default;     a step is recorded again if an option other than lr changes
 //   void check() const;                            optional: throws Error if an option is invalid
+//   double gain(double rate) const;                optional, default 1: an update changes a weight by at most
+//                                                  rate (1 + norm of the gradient) gain(rate). Above a limit the trainer
+//                                                  checks the update. Infinity if nothing bounds it.
 //   void update(auto& device, auto step, Span<T> w, Span<const T> g, Span<T>* states, bool decays) const;
 //
 // update() is one pass over a range of flat memory whose parameters have the same `decays`. `step` is a StepPointer:

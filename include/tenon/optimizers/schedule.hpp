@@ -53,7 +53,7 @@ struct Schedule {
     if (!ends()) return;
     const std::int64_t least = kind == Kind::one_cycle ? 2 : 1;
     require("steps, without the warmup,", least == 2 ? "of 2 or above" : "of 1 or above",
-            static_cast<double>(steps - warmup), steps - warmup >= least);
+            static_cast<double>(steps) - static_cast<double>(warmup), steps >= warmup && steps - warmup >= least);
     if (kind == Kind::cosine) require("a floor", "from 0 to 1", floor, floor >= 0 && floor <= 1);
   }
 
@@ -89,8 +89,9 @@ struct Schedule {
       case Kind::constant: return 1;
       case Kind::step_decay: {
         double f = 1;
-        for (std::int64_t k = every > 0 ? t / every : 0; k > 0 && f > 0; --k) f *= gamma;
-        return f;
+        std::int64_t k = every > 0 ? t / every : 0;
+        for (; k > 0 && k <= 4096 && f > 0; --k) f *= gamma;  // the bits of trainings depend on this order
+        return k > 0 ? math::pow(gamma, static_cast<double>(k)) : f;
       }
       case Kind::cosine: return between(1, floor, fraction(t, all));
       case Kind::one_cycle: {

@@ -3,6 +3,9 @@
 // SPDX-License-Identifier: MIT
 #pragma once
 
+#include <limits>
+
+#include "tenon/core/math.hpp"
 #include "tenon/cpu/sgd.hpp"
 #include "tenon/optimizers/optimizer.hpp"
 
@@ -23,8 +26,14 @@ struct Sgd {
 
   bool operator==(const Sgd&) const = default;
   void check() const {
-    detail::check_option("Sgd", "a momentum", "of 0 or above", momentum, momentum >= 0);
-    detail::check_option("Sgd", "a weight_decay", "of 0 or above", weight_decay, weight_decay >= 0);
+    detail::check_option("Sgd", "a momentum", "of 0 or above", momentum, momentum >= 0 && math::is_finite(momentum));
+    detail::check_option("Sgd", "a weight_decay", "of 0 or above", weight_decay,
+                         weight_decay >= 0 && math::is_finite(weight_decay));
+  }
+  /// Momentum sums past gradients, up to 1 / (1 - momentum) of them. A decay of more than a whole weight makes it grow.
+  double gain(double rate) const {
+    if (momentum >= 1 || rate * weight_decay > 1) return std::numeric_limits<double>::infinity();
+    return 1 / (1 - momentum);
   }
   bool decays_everything() const { return decay == Decay::everything; }
 

@@ -261,7 +261,7 @@ template <class Model>
 void load_model(Model& model, const SafeTensors& file) {
   detail::OnHost<Model> here(model);
   read_tensors(file, model.tensors(), here.flat(), std::span(&optimizer_prefix, 1));
-  model.discard_pending_check();
+  model.weights_were_replaced();
   here.write_back();
 }
 /// Returns the metadata.

@@ -29,6 +29,15 @@ class GradientTree {
     for (int i = 0; i < levels; ++i) levels_.push_back(allocate<T>(model.device(), model.parameters().size));
   }
 
+  /// What is known of the micro-batches since the last update. A recording restores it, because it runs nothing.
+  struct Counts {
+    std::uint32_t count;
+    double weight;
+    std::uint64_t samples;
+  };
+  Counts counts() const { return {count_, weight_, samples_}; }
+  void set_counts(const Counts& c) { count_ = c.count, weight_ = c.weight, samples_ = c.samples; }
+
   std::uint32_t count() const { return count_; }
   /// Samples of the micro-batches since the last update.
   std::uint64_t samples() const { return samples_; }

@@ -25,7 +25,7 @@ namespace tenon::detail {
 inline constexpr double unusual_update = 1e3;
 
 template <class Model>
-class Guard final : public PendingCheck {
+class Guard final : public ModelObserver {
  public:
   using T = typename Model::T;
   template <class V>
@@ -34,17 +34,23 @@ class Guard final : public PendingCheck {
   /// `buffers`: the number of buffers of the parameters' size that the optimizer keeps.
   Guard(Model& model, int buffers) : model_(&model) {
     for (int s = 0; s < buffers; ++s) optimizer_state.push_back(allocate<T>(model.device(), model.parameters().size));
+    model.observers().add(this);
   }
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
   /// Verifies an update that is still on probation. If its outputs are not finite, it is rolled back.
   ~Guard() {
-    if (model_) settle();
+    if (!model_) return;
+    settle();
+    model_->observers().remove(this);
   }
 
   std::vector<Memory<T>> optimizer_state;
   Progress progress;
+  std::uint64_t forwarded = 0;  // samples of forward() since the last update
 
+  /// Whether the model is still the one that this object was made for. A move or an assignment of the model ends that.
+  bool attached() const { return model_ != nullptr; }
   bool on_probation() const { return on_probation_; }
 
   /// The norm of the model's gradients times `scale`. If it is not finite, restores the states and throws NonFinite.
@@ -57,11 +63,12 @@ class Guard final : public PendingCheck {
     throw NonFinite("gradient", progress.step + 1, layer.empty() ? "its norm" : layer);
   }
 
-  /// Launches an update of the given size, learning rate * (1 + norm). An unusual one is put on probation. If its weights
-  /// are not finite, rolls it back and throws NonFinite.
+  /// Launches an update of the given size, learning rate * (1 + norm) * gain. An unusual one is put on probation. If its
+  /// weights are not finite, rolls it back and throws NonFinite.
   template <class F>
   void update(double size, F launch) {
     const bool unusual = !(size < unusual_update);
+    if (model_->observers().pending() != this) model_->verify_last_update();  // of another trainer of the model
     if (unusual) {
       verify();  // an earlier one, before its backup is overwritten
       save(model_->batch());
@@ -76,6 +83,7 @@ class Guard final : public PendingCheck {
   /// Saves everything that an update changes, and puts the update on probation. `batch`: samples of the last forward pass.
   void save(int batch) {
     auto& dev = model_->device();
+    if (!model_->states_are_saved()) model_->save_states();
     if (backup_.empty()) for_each_changed([&](Span<T> of) { backup_.push_back(allocate<T>(dev, of.size)); });
     std::size_t i = 0;
     for_each_changed([&](Span<T> of) { copy(dev, static_cast<const T*>(of.data), backup_[i++].data(), of.size); });
@@ -83,14 +91,14 @@ class Guard final : public PendingCheck {
     backup_progress_ = progress;
     batch_ = batch;
     on_probation_ = true;
-    model_->set_pending_check(this);
+    model_->observers().set_pending(this);
   }
 
   /// Ends the probation, because a finite loss was computed with the weights.
   void confirm() {
     if (!on_probation_) return;
     on_probation_ = false;
-    if (model_) model_->set_pending_check(nullptr);
+    if (model_) model_->observers().set_pending(nullptr);
   }
 
   /// Restores everything to its state before the update on probation.
@@ -98,9 +106,10 @@ class Guard final : public PendingCheck {
     auto& dev = model_->device();
     std::size_t i = 0;
     for_each_changed([&](Span<T> of) { copy(dev, static_cast<const T*>(backup_[i++].data()), of.data, of.size); });
-    model_->saved_counters() = backup_counters_;
+    model_->set_saved(backup_counters_);
     model_->restore_states();
     progress = backup_progress_;
+    forwarded = 0;
     confirm();
   }
 

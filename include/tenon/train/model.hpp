@@ -103,16 +103,54 @@ class ModelView : public View<T, D...> {
 
 namespace detail {
 
-/// A check of a training's last update. It runs before the model is saved (train/guard.hpp).
-class PendingCheck {
+/// What a model knows of a training (train/guard.hpp). A training may have an update that is still to be checked.
+class ModelObserver {
  public:
-  virtual void verify() = 0;            // throws NonFinite
-  virtual void settle() noexcept = 0;   // verifies before the model is moved; an unusable update is rolled back
-  virtual void discard() noexcept = 0;  // the weights were replaced: there is nothing to verify
-  virtual void detach() noexcept = 0;   // the model is destroyed
+  virtual void verify() = 0;            // checks the update; throws NonFinite
+  virtual void settle() noexcept = 0;   // checks the update before the model is moved; an unusable one is rolled back
+  virtual void discard() noexcept = 0;  // the weights were replaced: there is nothing to check
+  virtual void detach() noexcept = 0;   // the model is destroyed, moved or assigned to
 
  protected:
-  ~PendingCheck() = default;
+  ~ModelObserver() = default;
+};
+
+/// The trainings of a model. A move of the model settles their updates and detaches them.
+class ModelObservers {
+ public:
+  ModelObservers() = default;
+  ModelObservers(ModelObservers&& o) noexcept { o.settle_and_detach(); }
+  ModelObservers& operator=(ModelObservers&& o) noexcept {
+    if (this == &o) return *this;
+    o.settle_and_detach();
+    if (pending_) pending_->discard();
+    detach();
+    return *this;
+  }
+  ~ModelObservers() { detach(); }
+
+  void add(ModelObserver* o) { all_.push_back(o); }
+  void remove(ModelObserver* o) {
+    std::erase(all_, o);
+    if (pending_ == o) pending_ = nullptr;
+  }
+  /// The training whose last update is still to be checked, or null.
+  ModelObserver* pending() const { return pending_; }
+  void set_pending(ModelObserver* o) { pending_ = o; }
+
+ private:
+  void settle_and_detach() noexcept {
+    if (pending_) pending_->settle();
+    detach();
+  }
+  void detach() noexcept {
+    for (ModelObserver* const o : all_) o->detach();
+    all_.clear();
+    pending_ = nullptr;
+  }
+
+  std::vector<ModelObserver*> all_;
+  ModelObserver* pending_ = nullptr;
 };
 
 }  // namespace detail
@@ -171,20 +209,25 @@ class Model {
       launch_backward();
     });
   }
-  /// Do not use views and a Trainer of the moved-from model after a move. A move verifies the last update: if it has made
-  /// the outputs non-finite, it is rolled back.
+  /// After a move, views of both models must not be used, and their trainers throw Error. A move verifies the last update:
+  /// if it has made the outputs non-finite, it is rolled back.
   Model(Model&&) noexcept = default;
   Model& operator=(Model&&) noexcept = default;
   Model(const Model&) = delete;  // copy_weights() copies parameters, states and counters
   Model& operator=(const Model&) = delete;
-  ~Model() {
-    if (pending_check_.p) pending_check_.p->detach();
-  }
+  ~Model() = default;
 
   Device& device() { return device_; }
   const Device& device() const { return device_; }
   Seed seed() const { return seed_; }
   int capacity() const { return capacity_; }
+  /// The number of samples in so many values of a batch. Throws Error if a batch cannot have it.
+  int rows_of(std::size_t values) const {
+    if (values == 0 || values % inputs != 0)
+      throw Error("Model",
+                  "expected rows of " + std::to_string(inputs) + " values, got " + std::to_string(values) + " values");
+    return checked(static_cast<int>(std::min<std::size_t>(values / inputs, std::size_t{1} << 30)));
+  }
 
   /// Every parameter and state, with its name and offset.
   const std::vector<plan::NamedTensor>& tensors() const { return tensors_; }
@@ -199,7 +242,7 @@ class Model {
 
   /// Sets parameters and states to their initial values, which depend on the seed, and counters to 0.
   void reset() {
-    discard_pending_check();
+    weights_were_replaced();
     Buffer<T> parameters(parameters_.size()), states(states_.size());
     for (std::size_t i = 0, slot = 0; i < tensors_.size(); ++i) {
       const plan::NamedTensor& t = tensors_[i];
@@ -218,7 +261,7 @@ class Model {
 
   /// Copies parameters, states and counters of another model of the same network on the same device.
   void copy_weights(const Model& from) {
-    discard_pending_check();
+    weights_were_replaced();
     copy(device_, from.parameters_.data(), parameters_.data(), parameters_.size());
     copy(device_, from.states_.data(), states_.data(), states_.size());
     counters_ = from.counters_;
@@ -236,7 +279,7 @@ class Model {
     return s;
   }
   void restore(const Snapshot& s) {
-    discard_pending_check();
+    weights_were_replaced();
     copy(device_, s.parameters.data(), parameters_.data(), parameters_.size());
     copy(device_, s.states.data(), states_.data(), states_.size());
     counters_ = s.counters;
@@ -252,15 +295,11 @@ class Model {
 
   /// The memory to which a batch is written: rows of `inputs` values in PyTorch's order. predict(), forward() and
   /// backward() do not change its content. Between forward() and backward() it is not the memory that forward() has read.
+  /// If an update of a training is still to be checked with the batch that is there, checks it first.
   View<T, Batch, inputs> input(int batch) {
     checked(batch);
-    if (awaits_backward_) {
-      take_second_arena();
-      input_is_second_ = true;
-      return View<T, Batch, inputs>(second_arena_.data() + Eval::memory.input * capacity_, batch);
-    }
-    input_order_ = InputOrder::planar;
-    return first_input(batch);
+    if (!awaits_backward_) verify_last_update();
+    return next_input(batch);
   }
 
   /// The outputs for the batch in input() in inference mode: rows of `outputs` values in PyTorch's order. A call between
@@ -269,13 +308,14 @@ class Model {
     checked(batch);
     if (!awaits_backward_) {
       ++*generation_;
+      publish_step_state();
       launch_predict(batch);
       return {output<Eval>(arena_.data()), generation_.get()};
     }
     ++*second_generation_;
     take_second_arena();
     if (!input_is_second_) {
-      const auto to = input(batch);
+      const auto to = next_input(batch);
       copy(device_, static_cast<const T*>(first_input(batch).data), to.data, to.size());
     }
     const int batch_of_forward = context_.batch;
@@ -326,7 +366,7 @@ class Model {
   OutputView forward(std::span<const T> x) {
     const int batch = rows_of(x.size());
     discard_pass();  // an earlier forward() without backward()
-    upload(device_, x.data(), input(batch).data, x.size());
+    upload(device_, x.data(), next_input(batch).data, x.size());
     return forward(batch);
   }
 
@@ -421,12 +461,16 @@ class Model {
     saved_counters_ = counters_;
     states_are_saved_ = true;
   }
-  /// Restores the states to those before the first forward() since the last update.
+  /// If a forward() has changed the states since the last update, restores them.
   void restore_states() {
-    copy(device_, static_cast<const T*>(saved_states_.data()), states_.data(), states_.size());
-    counters_ = saved_counters_;
+    if (states_are_saved_) {
+      copy(device_, static_cast<const T*>(saved_states_.data()), states_.data(), states_.size());
+      counters_ = saved_counters_;
+    }
+    states_are_saved_ = false;
     discard_pass();
   }
+  bool states_are_saved() const { return states_are_saved_; }
   /// Discards a forward() that backward() has not followed.
   void discard_pass() { awaits_backward_ = input_is_second_ = false; }
   /// While an object of this class exists, states() and counters() are those from before the running step, if there is one.
@@ -453,7 +497,12 @@ class Model {
     set_step_state(next);
   }
   Span<T> saved_states() { return saved_states_.span(); }
-  std::vector<long long>& saved_counters() { return saved_counters_; }
+  const std::vector<long long>& saved_counters() const { return saved_counters_; }
+  /// Declares that saved_states() contains the states that restore_states() shall restore, with these counters.
+  void set_saved(const std::vector<long long>& counters) {
+    saved_counters_ = counters;
+    states_are_saved_ = true;
+  }
   /// Adds `steps` to the counters of steps (BatchNorm's num_batches_tracked). forward() adds one.
   void count_steps(long long steps) {
     for (long long& c : counters_) c += steps;
@@ -462,13 +511,15 @@ class Model {
   /// Throws NonFinite if a training finds that its last update made the outputs non-finite. The weights are then those
   /// before the update. Saving calls this function.
   void verify_last_update() const {
-    if (pending_check_.p) pending_check_.p->verify();
+    if (observers_.pending()) observers_.pending()->verify();
   }
-  void set_pending_check(detail::PendingCheck* check) { pending_check_.p = check; }
-  /// Call it after the weights were replaced, for instance by those of a file.
-  void discard_pending_check() {
-    if (pending_check_.p) pending_check_.p->discard();
+  /// Call it when parameters and states are replaced, for instance by those of a file.
+  void weights_were_replaced() {
+    if (observers_.pending()) observers_.pending()->discard();
+    states_are_saved_ = false;
+    discard_pass();
   }
+  detail::ModelObservers& observers() { return observers_; }
 
   // --- for train/execution: only kernels, which can be recorded, without the bookkeeping above --------------------------
 
@@ -535,6 +586,15 @@ class Model {
   // The input must have the same offset in both plans, because input() is called before it is known which plan runs.
   static_assert(Train::memory.input == Eval::memory.input);
 
+  View<T, Batch, inputs> next_input(int batch) {
+    if (awaits_backward_) {
+      take_second_arena();
+      input_is_second_ = true;
+      return View<T, Batch, inputs>(second_arena_.data() + Eval::memory.input * capacity_, batch);
+    }
+    input_order_ = InputOrder::planar;
+    return first_input(batch);
+  }
   void ready(T* arena, int batch) {
     context_.dev = &device_;
     context_.arena = arena;
@@ -600,31 +660,9 @@ class Model {
                   "expected a batch of 1 to " + std::to_string(capacity_) + " samples, got " + std::to_string(batch));
     return batch;
   }
-  int rows_of(std::size_t values) const {
-    if (values == 0 || values % inputs != 0)
-      throw Error("Model",
-                  "expected rows of " + std::to_string(inputs) + " values, got " + std::to_string(values) + " values");
-    return checked(static_cast<int>(std::min<std::size_t>(values / inputs, std::size_t{1} << 30)));
-  }
 
-  // The first member, so that a move settles the check while the model it moves from is complete.
-  struct CheckPointer {
-    detail::PendingCheck* p = nullptr;
-    CheckPointer() = default;
-    CheckPointer(CheckPointer&& o) noexcept { o.settle(); }
-    CheckPointer& operator=(CheckPointer&& o) noexcept {
-      o.settle();
-      if (p) p->discard();
-      p = nullptr;
-      return *this;
-    }
-    void settle() noexcept {
-      if (p) p->settle();
-      p = nullptr;
-    }
-  };
-
-  CheckPointer pending_check_;
+  detail::ModelObservers
+      observers_;  // the first member: a move settles updates while the model it moves from is complete
   Device device_;
   Seed seed_;
   int capacity_;

@@ -17,7 +17,7 @@ class ParameterRanges {
  public:
   /// `decays_everything`: whether the optimizer's decay also applies to tensors without decay, such as biases.
   template <class Model>
-  ParameterRanges(const Model& model, bool decays_everything) {
+  ParameterRanges(const Model& model, bool decays_everything) : decays_everything_(decays_everything) {
     std::size_t end = model.parameters().size;
     const auto& tensors = model.tensors();
     for (std::size_t i = tensors.size(); i-- > 0;) {
@@ -34,6 +34,8 @@ class ParameterRanges {
       end = begin;
     }
   }
+
+  bool decays_everything() const { return decays_everything_; }
 
   /// Launches the optimizer's update of each range. `buffers` are the optimizer's, of the parameters' size.
   template <class Optimizer, class Model, class Buffers>
@@ -53,6 +55,7 @@ class ParameterRanges {
     std::size_t begin, size;
     bool decay;
   };
+  bool decays_everything_;
   std::vector<Range> ranges_;
 };
 

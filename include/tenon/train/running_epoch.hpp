@@ -53,6 +53,7 @@ class RunningEpoch {
                                  std::to_string(data.size()) + " samples: finish that epoch, or call abandon_epoch()");
   }
   void forget() { identity_ = nullptr; }
+  bool is_known() const { return identity_ != nullptr; }
 
  private:
   template <class Data>

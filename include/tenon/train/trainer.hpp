@@ -81,7 +81,8 @@ class Trainer {
   /// outputs are not finite, rolls the update back and throws NonFinite. Saving a model or a checkpoint calls it too.
   void verify_last_update() { step_.guard().verify(); }
 
-  /// Call it after progress, weights and buffers were replaced, for instance by a checkpoint. Discards all pending work.
+  /// Call it after progress, weights, states or buffers were changed by other means than this trainer, for instance after
+  /// statistics of BatchNorm were computed by model().forward() alone. Discards all pending work.
   void resume() {
     step_.guard().confirm();
     step_.forget();
@@ -128,6 +129,7 @@ class Trainer {
 
   /// Runs forward, loss and backward for the batch in model().input(). Throws like backward(targets).
   LossSums backward(const Target* targets, int batch) {
+    step_.require_size(batch);
     step_.upload_targets({targets, static_cast<std::size_t>(batch) * Step::targets_per_sample()}, batch);
     step_.require_no_micro_batches();
     step_.forward_loaded(batch);
@@ -136,10 +138,12 @@ class Trainer {
 
   /// Calls forward(), backward() and update() for `batch` samples: rows of Model::inputs values in PyTorch's order.
   LossSums step(const T* x, const Target* targets, int batch) {
+    step_.require_size(batch);
     const std::size_t n = static_cast<std::size_t>(batch);
     return step({x, n * Model::inputs}, {targets, n * Step::targets_per_sample()});
   }
   LossSums step(std::span<const T> x, std::span<const Target> targets) {
+    step_.require_targets(targets.size(), model().rows_of(x.size()));
     forward(x);
     const LossSums sums = backward(targets);
     update();
@@ -164,6 +168,7 @@ class Trainer {
   /// Cpu it only checks the data. Throws Error if `data` does not fit the network or the loss.
   template <class Data>
   void prepare(const Data& data) {
+    require_not_evaluating();
     detail::require_data<Step>(data);
     execution_.prepare(step_, data);
   }
@@ -174,13 +179,17 @@ class Trainer {
   /// Otherwise the next call continues where this one stopped.
   template <class Data, class OnStep>
   bool epoch(const Data& data, OnStep&& on_step) {
+    require_not_evaluating();
     detail::require_data<Step>(data);
     const std::uint64_t n = data.size();
     running_epoch_.begin_or_continue(data, progress().position);
     if (progress().position == 0) step_.require_batch(n);
     step_.require_batch(model().capacity());
-    step_.forget();
-    if (progress().position == 0) step_.skipped = 0;
+    step_.abandon();
+    if (progress().position == 0) {
+      step_.skipped = 0;
+      progress().sums = {};
+    }
     while (progress().position < n) {
       if (n - progress().position < static_cast<std::uint64_t>(Step::smallest_batch)) {
         step_.skipped += n - progress().position;
@@ -190,6 +199,7 @@ class Trainer {
       const LossSums sums = execution_.advance(step_, data, n);
       progress().sums = progress().sums + sums;
       if (!goes_on(on_step, sums)) return false;
+      if (!running_epoch_.is_known()) return false;  // on_step has abandoned it, or loaded a checkpoint
     }
     ++progress().epoch;
     progress().position = 0;
@@ -199,7 +209,6 @@ class Trainer {
   }
   template <class Data>
   LossSums epoch(const Data& data) {
-    if (progress().position == 0) progress().sums = {};
     epoch(data, [](const LossSums&) {});
     return progress().sums;
   }
@@ -209,6 +218,7 @@ class Trainer {
     progress().position = 0;
     progress().sums = {};
     running_epoch_.forget();
+    step_.abandon();
   }
 
   /// Loss and accuracy over all of `data`, in the order of the set, in inference mode. Throws Error between forward() and
@@ -218,6 +228,7 @@ class Trainer {
     return evaluate(data, nullptr);
   }
   /// `on_batch(first sample, outputs)` gets the outputs of every batch in memory of the host. It may return false to stop.
+  /// It may not call epoch(), evaluate() or prepare().
   template <class Data, class OnBatch>
   LossSums evaluate(const Data& data, OnBatch&& on_batch) {
     detail::require_data<Step>(data);
@@ -225,6 +236,13 @@ class Trainer {
       throw Error("Trainer",
                   "expected evaluate() before forward() or after backward(), got it between them, where it would "
                   "overwrite what backward() needs");
+    require_not_evaluating();
+    model().verify_last_update();  // with the batch that the evaluation will overwrite
+    struct Evaluating {
+      bool& flag;
+      explicit Evaluating(bool& f) : flag(f) { flag = true; }
+      ~Evaluating() { flag = false; }
+    } const now(evaluating_);
     return execution_.evaluate(step_, data, on_batch);
   }
 
@@ -232,6 +250,11 @@ class Trainer {
   static TrainerOptions with(TrainerOptions o, const Schedule& schedule) {
     o.schedule = schedule;
     return o;
+  }
+
+  void require_not_evaluating() const {
+    if (evaluating_)
+      throw Error("Trainer", "expected no epoch(), evaluate() or prepare() in on_batch of evaluate(), got one");
   }
 
   template <class OnStep>
@@ -245,6 +268,7 @@ class Trainer {
   Step step_;
   detail::RunningEpoch running_epoch_;
   execution::For<Step> execution_;
+  bool evaluating_ = false;
 };
 
 template <class Model, class Optimizer>

@@ -54,7 +54,7 @@ class TrainingStep {
     if constexpr (requires { loss.check(); }) loss.check();
     check_optimizer();
     measure_scratch(m.device(), [this] { launch_everything(); });
-    model_.set_step_state(state_of_batch());
+    finish_update();  // what the model has computed so far belongs to no step of this training
   }
 
   OptimizerType optimizer;
@@ -62,8 +62,8 @@ class TrainingStep {
   TrainerOptions options;
   std::uint64_t skipped = 0;  // samples of the running epoch that were left out
 
-  Model& model() { return model_; }
-  const Model& model() const { return model_; }
+  Model& model() { return require_model(), model_; }
+  const Model& model() const { return require_model(), model_; }
   Guard<Model>& guard() { return *guard_; }
   const Guard<Model>& guard() const { return *guard_; }
   Progress& progress() { return guard_->progress; }
@@ -87,6 +87,7 @@ class TrainingStep {
     s.seed = model_.seed().value;
     s.step = static_cast<std::uint32_t>(progress().step);
     s.epoch = progress().epoch;
+    s.learning_rate = rate_at(progress().step);
     s.first_sample = progress().position + tree_.samples();
     s.gradient_scale = 1;
     s.stopped = 0;
@@ -100,27 +101,40 @@ class TrainingStep {
 
   /// Forward pass of a batch in memory of the host.
   typename Model::OutputView forward(std::span<const T> x) {
+    require_model();
+    require_batch(model_.rows_of(x.size()));
     StepState state = state_of_batch();
-    state.first_sample = progress().position + forwarded_;
+    state.first_sample = progress().position + guard_->forwarded;
     model_.set_step_state(state);
-    const auto y = model_.forward(x);
-    forwarded_ += static_cast<std::uint64_t>(y.batch);
-    require_batch(y.batch);
-    return y;
+    return or_restore([&] {
+      const auto y = model_.forward(x);
+      guard_->forwarded += static_cast<std::uint64_t>(y.batch);
+      return y;
+    });
   }
   /// Forward pass of the batch in model().first_input(batch).
   void forward_loaded(int batch) {
     require_batch(batch);
     model_.set_step_state(state_of_batch());
-    model_.forward(batch);
+    or_restore([&] { model_.forward(batch); });
   }
 
-  void upload_targets(std::span<const Target> targets, int batch) {
+  void require_size(int batch) const {
+    if (batch < 1 || batch > model_.capacity())
+      throw Error("Trainer", "expected a batch of 1 to " + std::to_string(model_.capacity()) + " samples, got " +
+                                 std::to_string(batch));
+  }
+  /// Throws Error unless there are `targets` targets for a batch of `batch` samples.
+  void require_targets(std::size_t targets, int batch) const {
+    require_size(batch);
     const std::size_t n = static_cast<std::size_t>(batch) * targets_per_sample();
-    if (targets.size() != n || batch < 1 || batch > model_.capacity())
+    if (targets != n)
       throw Error("Trainer", "expected " + std::to_string(n) + " targets for a batch of " + std::to_string(batch) +
-                                 " samples, got " + std::to_string(targets.size()));
-    upload(model_.device(), targets.data(), targets_.data(), n);
+                                 " samples, got " + std::to_string(targets));
+  }
+  void upload_targets(std::span<const Target> targets, int batch) {
+    require_targets(targets.size(), batch);
+    upload(model_.device(), targets.data(), targets_.data(), targets.size());
   }
 
   /// Gradients of the mean of the loss over the batch of the last forward pass and targets().
@@ -130,32 +144,32 @@ class TrainingStep {
   }
   void backward(OutputGradient<T> dy) {
     require_no_micro_batches();
-    upload_output_gradient(dy);
-    or_restore([&] { guard_->verify_outputs(); });
-    model_.backward();
+    backward_of(dy);
   }
 
-  /// Adds the gradient of the sum of the loss, multiplied by `scale`, to the gradients of the update.
+  /// Adds the gradient of the sum of the loss, multiplied by `scale`, to the gradients of the update. The divisor counts the
+  /// micro-batch with |scale|.
   LossSums accumulate(double scale) {
     tree_.require_room();
     const LossSums sums = loss_and_backward(Reduction::sum);
     if (scale != 1) multiply_by(model_.device(), model_.gradients(), static_cast<T>(scale));
-    tree_.add(model_, model_.batch(), sums.weight_sum * scale);
+    tree_.add(model_, model_.batch(), sums.weight_sum * (scale < 0 ? -scale : scale));
     return sums;
   }
   void accumulate(OutputGradient<T> dy, double weight) {
     tree_.require_room();
-    upload_output_gradient(dy);
-    or_restore([&] { guard_->verify_outputs(); });
-    model_.backward();
+    backward_of(dy);
     tree_.add(model_, model_.batch(), weight);
   }
 
   void update() {
+    require_model();
+    if (gradients_are_stale_)
+      throw Error("Trainer", "expected update() after backward(), got it after a step that has failed");
     if (model_.awaits_backward() && tree_.count() == 0)
       throw Error("Trainer", "expected update() after backward(), got it after a forward() without backward()");
     const double divide = 1 / tree_.finish(model_);
-    forwarded_ = 0;
+    guard_->forwarded = 0;
     const double norm = guard_->gradient_norm(divide);
     const double clip = options.clip_norm > 0 && norm > options.clip_norm ? options.clip_norm / norm : 1;
     or_restore([&] {
@@ -167,7 +181,7 @@ class TrainingStep {
     state.gradient_scale = divide * clip;
     model_.set_step_state(state);
     model_.publish_step_state();
-    guard_->update(state.learning_rate * (1 + norm * clip), [this] { launch_update(); });
+    guard_->update(state.learning_rate * (1 + norm * clip) * gain(state.learning_rate), [this] { launch_update(); });
     ++progress().step;
     finish_update();
   }
@@ -176,7 +190,24 @@ class TrainingStep {
   /// Discards micro-batches and forward passes that no update has used.
   void forget() {
     tree_.clear();
-    forwarded_ = 0;
+    guard_->forwarded = 0;
+  }
+  /// The same, and takes back what the forward passes have changed.
+  void abandon() {
+    if (guard_->forwarded > 0 || tree_.count() > 0) model_.restore_states();
+    forget();
+  }
+  /// Runs a part of a step. If it throws, restores the states that the step has changed.
+  template <class F>
+  decltype(auto) or_restore(F f) {
+    try {
+      return f();
+    } catch (...) {
+      model_.restore_states();
+      forget();
+      gradients_are_stale_ = true;
+      throw;
+    }
   }
 
   // --- kernels, which can be recorded -----------------------------------------------------------------------------------
@@ -202,11 +233,26 @@ class TrainingStep {
   // --- checks -----------------------------------------------------------------------------------------------------------
 
   // The optimizer's options may have changed since the last step.
-  void check_optimizer() const {
+  void check_optimizer() {
+    if (ranges_.decays_everything() != optimizer.decays_everything())
+      ranges_ = ParameterRanges(model_, optimizer.decays_everything());
     if constexpr (requires { optimizer.check(); }) optimizer.check();
     check_option("Trainer", "a learning rate", "of 0 or above", optimizer.lr, optimizer.lr >= 0);
     if (progress().step >= Progress::max_steps)
       throw Error("Trainer", "expected at most " + std::to_string(Progress::max_steps) + " steps, got one more");
+  }
+  /// By how much an update may be larger than learning rate * (1 + norm of the gradient) (optimizers/optimizer.hpp).
+  double gain([[maybe_unused]] double learning_rate) const {
+    if constexpr (requires { optimizer.gain(learning_rate); })
+      return optimizer.gain(learning_rate);
+    else
+      return 1;
+  }
+  void require_model() const {
+    if (!guard_->attached())
+      throw Error("Trainer",
+                  "expected the model with which the trainer was made, got one that was moved, assigned or destroyed: "
+                  "make another trainer");
   }
   static void require_batch(std::uint64_t batch) {
     if (batch < static_cast<std::uint64_t>(smallest_batch))
@@ -230,11 +276,13 @@ class TrainingStep {
     require_forward();
     or_restore([&] { launch_loss(model_.batch(), reduction); });
     model_.backward();
+    gradients_are_stale_ = false;
     const LossSums sums = model_.read_sums();
     if (!math::is_finite(sums.loss_sum) || !math::is_finite(sums.weight_sum)) {
       const std::string layer = model_.first_non_finite(model_.batch());
       model_.restore_states();
       forget();
+      gradients_are_stale_ = true;
       const std::uint64_t step = progress().step + 1;
       if (guard_->on_probation()) guard_->rollback();
       throw NonFinite("loss", step, layer.empty() ? "the loss" : layer);
@@ -249,16 +297,11 @@ class TrainingStep {
                                  std::to_string(dy.values.size()));
     if (to.data) upload(model_.device(), dy.values.data(), to.data, to.size());  // null: the network trains nothing
   }
-  // Runs f. If it throws, restores the states that the running step has changed.
-  template <class F>
-  void or_restore(F f) {
-    try {
-      f();
-    } catch (...) {
-      model_.restore_states();
-      forget();
-      throw;
-    }
+  void backward_of(OutputGradient<T> dy) {
+    upload_output_gradient(dy);
+    or_restore([&] { guard_->verify_outputs(); });
+    model_.backward();
+    gradients_are_stale_ = false;
   }
   // Calls every kernel of a step once, to measure the scratch memory that they need.
   void launch_everything() {
@@ -276,7 +319,7 @@ class TrainingStep {
   ParameterRanges ranges_;
   Memory<Target> targets_;
   kernels::HostMirror<Device, T> outputs_;  // of an evaluated batch
-  std::uint64_t forwarded_ = 0;             // samples of forward() since the last update
+  bool gradients_are_stale_ = false;        // the last step has failed, and no backward pass has followed
 };
 
 }  // namespace tenon::detail

@@ -10,9 +10,9 @@
 //   keep_states(dev, step, from, to, n)   to = from, unless stopped: the statistics of BatchNorm before the step
 //   add_micro_batch(dev, r, step, sums, batch)
 //                                         adds the sums of a micro-batch, and advances to the samples of the next one
-//   check_and_clip(dev, r, step, sums, gradients, clip_norm, unusual, micro)
+//   check_and_clip(dev, r, step, sums, gradients, clip_norm, unusual, micro, samples)
 //                                         stops if loss or gradient is not finite, or the update is unusual; else sets the
-//                                         scale of the gradient
+//                                         scale of the gradient, and goes back to the first of the update's samples
 //   next_step(dev, r, step, sums, samples, micro)
 //                                         adds the sums of the loss, and advances to the next step, unless stopped
 //   add_evaluated(dev, r, step, sums, batch)
@@ -49,11 +49,13 @@ struct CheckNorm {
   StepState* step;
   const LossSums* sums;
   double clip_norm, unusual;
-  bool divide;  // by the total weight of the micro-batches
+  bool divide;            // by the total weight of the micro-batches
+  std::uint64_t counted;  // samples by which micro_batch_add has advanced
 
   __device__ void operator()(double squared) const {
     StepState& s = *step;
     if (s.stopped != 0) return;
+    s.first_sample -= counted;
     const double infinity = __longlong_as_double(0x7ff0000000000000LL);
     const double weight = divide && sums->weight_sum > 0 ? sums->weight_sum : 1, share = 1 / weight;
     squared = squared * share * share;
@@ -210,17 +212,16 @@ inline void add_micro_batch(Cuda& dev, CudaRecorder& r, StepState* step, const L
 
 template <class T>
 void check_and_clip(Cuda& dev, CudaRecorder& r, StepState* step, const LossSums* sums, Span<const T> gradients,
-                    double clip_norm, double unusual, bool micro) {
-  sum_of_squares_then(
-      dev, gradients,
-      cuda::CheckNorm{r.control.data(), step, micro ? &r.control.data()->micro_sums : sums, clip_norm, unusual, micro});
+                    double clip_norm, double unusual, bool micro, std::uint64_t samples) {
+  sum_of_squares_then(dev, gradients,
+                      cuda::CheckNorm{r.control.data(), step, micro ? &r.control.data()->micro_sums : sums, clip_norm,
+                                      unusual, micro, micro ? samples : 0});
 }
 
 inline void next_step(Cuda& dev, CudaRecorder& r, StepState* step, const LossSums* sums, std::uint64_t samples,
                       bool micro) {
-  // add_micro_batch has already counted the samples of micro-batches.
-  cuda::launch(dev, "step_advance", cuda::step_advance<EpochState>, {1}, {1}, 0, r.control.data(), step, sums,
-               micro ? std::uint64_t{0} : samples, micro);
+  cuda::launch(dev, "step_advance", cuda::step_advance<EpochState>, {1}, {1}, 0, r.control.data(), step, sums, samples,
+               micro);
 }
 
 inline void add_evaluated(Cuda& dev, CudaRecorder& r, StepState* step, const LossSums* sums, int batch) {

@@ -18,9 +18,11 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "tenon/core/epoch_state.hpp"
+#include "tenon/core/math.hpp"
 #include "tenon/train/execution/step_by_step.hpp"
 #include "tenon/train/guard.hpp"
 
@@ -50,6 +52,7 @@ class Recorded {
   template <class Data>
   LossSums advance(Step& t, const Data& data, std::uint64_t n) {
     if constexpr (Loader<Step>::template is_resident<Data>) {
+      if (!math::is_finite(t.gain(t.optimizer.lr))) return by_step_.advance(t, data, n);  // weights that may grow
       by_step_.upload_source(t, data);
       record_training<Data>(t, n);  // an option of the optimizer may have been changed
       const std::uint64_t before = t.progress().step;
@@ -70,8 +73,7 @@ class Recorded {
       const std::uint64_t n = data.size(), capacity = static_cast<std::uint64_t>(t.model().capacity());
       record_evaluation<Data>(t, n);
       t.model().invalidate_views();
-      const StepState start;
-      upload(dev, &start, by_step_.loader().step().data(), 1);
+      StepByStep<Step>::set_step_state(t, 0);  // the recordings advance it
       evaluation_.host = {};
       begin(dev, evaluation_);
       t.model().begin_loading(Loader<Step>::template order_of<Data>);
@@ -81,6 +83,7 @@ class Recorded {
         if (!StepByStep<Step>::show(t, first, batch, on_batch)) break;
       }
       finish(dev, evaluation_);
+      t.model().set_step_state(t.state_of_batch());
       return evaluation_.host.sums;
     } else {
       return by_step_.evaluate(t, data, on_batch);
@@ -123,17 +126,25 @@ class Recorded {
         f(batch);
   }
 
-  // Restores what the model knows of its last pass. A recording changes it but runs nothing.
+  // Restores what the model knows of its last pass, and the step of its micro-batches. A recording changes them but runs
+  // nothing.
   class KeepPass {
    public:
-    explicit KeepPass(Step& t) : model_(t.model()), pass_(model_.pass()) {}
-    ~KeepPass() { model_.set_pass(pass_); }
+    explicit KeepPass(Step& t) : model_(t.model()), pass_(model_.pass()), tree_(t.tree()), counts_(tree_.counts()) {
+      tree_.clear();
+    }
+    ~KeepPass() {
+      model_.set_pass(pass_);
+      tree_.set_counts(counts_);
+    }
     KeepPass(const KeepPass&) = delete;
     KeepPass& operator=(const KeepPass&) = delete;
 
    private:
     typename Step::model_type& model_;
     typename Step::model_type::Pass pass_;
+    std::remove_cvref_t<decltype(std::declval<Step&>().tree())>& tree_;
+    typename std::remove_cvref_t<decltype(std::declval<Step&>().tree())>::Counts counts_;
   };
 
   template <class Data>
@@ -163,7 +174,9 @@ class Recorded {
       keep_states(dev, step, static_cast<const T*>(model.states().data), model.saved_states().data,
                   model.states().size);
     const bool micro = samples > static_cast<std::uint64_t>(model.capacity()) || t.options.micro_batches > 1;
+    std::uint64_t loaded = 0;
     for_each_micro_batch(t, samples, [&](int batch) {
+      loaded += static_cast<std::uint64_t>(batch);
       by_step_.loader().template gather<Data>(t, step, Pass::training, batch);
       model.launch_forward(batch);
       t.launch_loss(batch, micro ? Reduction::sum : Reduction::mean);
@@ -176,9 +189,9 @@ class Recorded {
     if (micro) t.tree().finish(model);
     check_and_clip(dev, training_, model.step_address(), model.sums_address(),
                    Span<const T>{model.gradients().data, model.gradients().size}, t.options.clip_norm,
-                   detail::unusual_update, micro);
+                   detail::unusual_update / t.gain(0), micro, loaded);
     t.launch_update();
-    next_step(dev, training_, model.step_address(), model.sums_address(), samples, micro);
+    next_step(dev, training_, model.step_address(), model.sums_address(), micro ? loaded : samples, micro);
   }
 
   template <class Data>
@@ -189,10 +202,9 @@ class Recorded {
     const auto one = [&](int batch) {
       if (find_recorded(evaluation_, key<Data>(batch), 1)) return;
       record(dev, evaluation_, key<Data>(batch), 1, [&] {
-        auto& loader = by_step_.loader();
-        loader.template gather<Data>(t, StepPointer<Device>(loader.step().data()), Pass::evaluation, batch);
+        by_step_.loader().template gather<Data>(t, StepPointer<Device>(model.step_address()), Pass::evaluation, batch);
         StepByStep<Step>::launch_evaluation(t, batch);
-        add_evaluated(dev, evaluation_, loader.step().data(), model.sums_address(), batch);
+        add_evaluated(dev, evaluation_, model.step_address(), model.sums_address(), batch);
       });
     };
     const std::uint64_t capacity = static_cast<std::uint64_t>(model.capacity());

@@ -120,25 +120,7 @@ class StepByStep {
   /// Runs one update with the next samples of an epoch of n samples. Returns the sums of its batches.
   template <class Data>
   LossSums advance(Step& t, const Data& data, std::uint64_t n) {
-    upload_source(t, data);
-    const std::uint64_t capacity = static_cast<std::uint64_t>(t.model().capacity());
-    std::uint64_t done = 0;
-    LossSums sums;
-    const int micro = t.options.micro_batches;
-    for (int k = 0; k < micro; ++k) {
-      const std::uint64_t left = n - t.progress().position - done;
-      const int batch = static_cast<int>(std::min(left, capacity));
-      if (batch < Step::smallest_batch) break;
-      StepState at = t.state_of_batch();
-      loader_.load(t, data, at, Pass::training, batch);
-      t.forward_loaded(batch);
-      sums = sums + (micro == 1 ? t.backward() : t.accumulate(1));
-      done += static_cast<std::uint64_t>(batch);
-    }
-    t.update();
-    t.count_updates(0, done);
-    t.finish_update();
-    return sums;
+    return t.or_restore([&] { return advance_one(t, data, n); });
   }
 
   template <class Data, class OnBatch>
@@ -151,11 +133,21 @@ class StepByStep {
     for (at.first_sample = 0; at.first_sample < n; at.first_sample += capacity) {
       const int batch = static_cast<int>(std::min(n - at.first_sample, capacity));
       loader_.load(t, data, at, Pass::evaluation, batch);
+      set_step_state(t, at.first_sample);
       launch_evaluation(t, batch);
       sums = sums + model.read_sums();
       if (!show(t, at.first_sample, batch, on_batch)) break;
     }
+    model.set_step_state(t.state_of_batch());
     return sums;
+  }
+
+  /// Gives layers and the loss the step state of an evaluated batch.
+  static void set_step_state(Step& t, std::uint64_t first_sample) {
+    StepState state = t.state_of_batch();
+    state.first_sample = first_sample;
+    t.model().set_step_state(state);
+    t.model().publish_step_state();
   }
 
   /// Computes outputs and loss of the loaded batch in inference mode.
@@ -184,6 +176,29 @@ class StepByStep {
   Loader<Step>& loader() { return loader_; }
 
  private:
+  template <class Data>
+  LossSums advance_one(Step& t, const Data& data, std::uint64_t n) {
+    upload_source(t, data);
+    const std::uint64_t capacity = static_cast<std::uint64_t>(t.model().capacity());
+    std::uint64_t done = 0;
+    LossSums sums;
+    const int micro = t.options.micro_batches;
+    for (int k = 0; k < micro; ++k) {
+      const std::uint64_t left = n - t.progress().position - done;
+      const int batch = static_cast<int>(std::min(left, capacity));
+      if (batch < Step::smallest_batch) break;
+      StepState at = t.state_of_batch();
+      loader_.load(t, data, at, Pass::training, batch);
+      t.forward_loaded(batch);
+      sums = sums + (micro == 1 ? t.backward() : t.accumulate(1));
+      done += static_cast<std::uint64_t>(batch);
+    }
+    t.update();
+    t.count_updates(0, done);
+    t.finish_update();
+    return sums;
+  }
+
   Loader<Step> loader_;
 };
 
