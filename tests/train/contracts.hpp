@@ -641,3 +641,41 @@ TEST_CASE("contracts: after a rollback the next forward() draws the numbers of i
   };
   CHECK(first_outputs(true) == first_outputs(false));
 }
+
+TEST_CASE("contracts: what has no meaning is refused") {
+  auto model = make<Plain>();
+  Trainer trainer(model, Sgd{0.1}, Schedule::constant());
+  const Samples<float, int> data(x1, labels, 8);
+  SECTION("an empty snapshot") {
+    const typename Model<Plain, Device>::Snapshot empty;
+    CHECK_THROWS_WITH(model.restore(empty), ContainsSubstring("got an empty one"));
+  }
+  SECTION("an epoch in an epoch") {
+    CHECK_THROWS_WITH(trainer.epoch(data, [&](const LossSums&) { trainer.epoch(data); }),
+                      ContainsSubstring("in on_step of epoch()"));
+  }
+  SECTION("images without labels") {
+    ImageSet set = quarters(8);
+    set.labels.clear();
+    const ImageData images(set);
+    Model<NetOfAll, Device> of_images(Seed{5}, 8, device<Device>());
+    Trainer of_labels(of_images, Sgd{0.1});
+    CHECK_THROWS_WITH(of_labels.epoch(images), ContainsSubstring("got images alone"));
+    CHECK_THROWS_WITH(of_labels.evaluate(images), ContainsSubstring("got images alone"));
+    int batches = 0;
+    of_labels.evaluate(images, [&](std::uint64_t, const auto&) { ++batches; });
+    CHECK(batches == 1);
+  }
+  SECTION("a normalisation that divides by 0") {
+    const ImageSet set = quarters(8);
+    CHECK_THROWS_WITH(ImageData(set, {.deviation = 0}), ContainsSubstring("expected a deviation above 0, got 0"));
+  }
+  SECTION("a gradient without outputs") {
+    CHECK_THROWS_WITH(trainer.backward(OutputGradient{std::vector<float>(24)}),
+                      ContainsSubstring("without a forward() before it"));
+  }
+  SECTION("no steps in a launch") {
+    CHECK_THROWS_WITH(Trainer(model, Sgd{0.1}, {.steps_per_launch = 0}),
+                      ContainsSubstring("expected steps_per_launch of 1 or above"));
+  }
+}

@@ -17,6 +17,7 @@ struct LossSums {
   std::int64_t correct = 0;  // correct decisions
   std::int64_t count = 0;    // decisions; 0 if the loss makes none (MeanSquaredError)
 
+  /// The mean loss; NaN if there is none, because weight_sum is 0 (no samples, or only classes of weight 0).
   double loss() const { return loss_sum / weight_sum; }
   bool has_accuracy() const { return count > 0; }
   /// The fraction of correct decisions. Throws Error if the loss makes no decisions.

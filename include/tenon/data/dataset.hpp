@@ -5,6 +5,7 @@
 //              std::size_t targets_per_sample() const;     optional: checked against the loss
 //              const void* identity() const;               optional: distinguishes data sets (an epoch that was begun with
 //                                                          one must not go on with another); default: the address
+//              bool has_targets() const;                   optional: without targets there are outputs, but no loss
 //              void require_input(const Dims&) const;      optional: throws Error unless samples fit the network's Input
 //
 //   resident   kernels gather its batches from memory of the device, so that whole steps can be recorded:
@@ -37,6 +38,7 @@
 
 #include "tenon/common/gather.hpp"
 #include "tenon/core/error.hpp"
+#include "tenon/core/math.hpp"
 #include "tenon/core/shape.hpp"
 #include "tenon/core/step_state.hpp"
 #include "tenon/core/view.hpp"
@@ -101,12 +103,16 @@ class ImageData {
                                    std::to_string(set.count) + " images (or no labels at all), got " +
                                    std::to_string(set.pixels.size()) + " pixels and " +
                                    std::to_string(set.labels.size()) + " labels");
+    detail::check_option("ImageData", "a mean", "that is finite", options.mean, math::is_finite(options.mean));
+    detail::check_option("ImageData", "a deviation", "above 0", options.deviation,
+                         options.deviation > 0 && math::is_finite(options.deviation));
   }
   template <class Set>
     requires requires(const Set& set) { set.pixels; }
   explicit ImageData(const Set&&, Options = {}, std::uint64_t = 0) = delete;  // the set would be destroyed
 
   std::uint64_t size() const { return size_; }
+  bool has_targets() const { return labels_ != nullptr; }
   const Options& options() const { return options_; }
   /// Distinguishes data sets: an epoch that was begun with one data set must not continue with another one.
   const void* identity() const { return images_.pixels; }

@@ -16,8 +16,8 @@ namespace tenon {
 struct CrossEntropy {
   using Target = std::int32_t;
 
-  float label_smoothing = 0;         // in [0, 1): this fraction of each target is distributed evenly over the classes
-  std::vector<float> class_weights;  // one for each class, not all 0; empty: all 1
+  float label_smoothing = 0;  // in [0, 1): this fraction of each target is distributed evenly over the classes
+  std::vector<float> class_weights = {};  // one for each class, not all 0; empty: all 1
 
   /// There is one label for each sample, so the network's output has one dimension: the classes.
   static constexpr diagnostics::Misfit accepts(Dims outputs) {

@@ -54,6 +54,11 @@ concept HasStates = requires {
   { O::states } -> std::convertible_to<int>;
 };
 template <class O>
+concept HasStateNames = O::states == 0 || requires {
+  O::state_names[0];
+}
+|| requires(const O& o) { o.used_states(); };
+template <class O>
 concept HasDecay = requires(const O& o) {
   { o.decays_everything() } -> std::convertible_to<bool>;
 };
@@ -65,6 +70,11 @@ constexpr bool check_optimizer() {
     static_assert(HasRate<O>, "tenon: an optimizer needs a member `double lr` (optimizers/optimizer.hpp)");
   else if constexpr (!HasStates<O>)
     static_assert(HasStates<O>, "tenon: an optimizer needs `static constexpr int states` (optimizers/optimizer.hpp)");
+  else if constexpr (!HasStateNames<O>)
+    static_assert(
+        HasStateNames<O>,
+        "tenon: an optimizer with states needs `static constexpr const char* state_names[states]`, their names "
+        "in a checkpoint (optimizers/optimizer.hpp)");
   else if constexpr (!HasDecay<O>)
     static_assert(HasDecay<O>, "tenon: an optimizer needs `bool decays_everything() const` (optimizers/optimizer.hpp)");
   else if constexpr (!std::equality_comparable<O>)

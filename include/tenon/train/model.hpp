@@ -279,6 +279,9 @@ class Model {
     return s;
   }
   void restore(const Snapshot& s) {
+    if (s.parameters.size() != parameters_.size() || s.states.size() != states_.size())
+      throw Error("Model", "expected a snapshot of this network, got " +
+                               std::string(s.parameters.size() == 0 ? "an empty one" : "another one"));
     weights_were_replaced();
     copy(device_, s.parameters.data(), parameters_.data(), parameters_.size());
     copy(device_, s.states.data(), states_.data(), states_.size());

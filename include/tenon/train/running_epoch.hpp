@@ -38,6 +38,14 @@ void require_data(const Data& data) {
   if (data.size() == 0) throw Error("Trainer", "expected a data set of at least one sample, got none");
 }
 
+/// Throws Error if `data` says that it has no targets.
+template <class Data>
+void require_targets(const Data& data) {
+  if constexpr (requires { data.has_targets(); })
+    if (!data.has_targets())
+      throw Error("Trainer", "expected images with labels, got images alone: load them with load_image_set()");
+}
+
 /// The data set of the running epoch, if it is known. An epoch that was begun with one data set must not continue with
 /// another one.
 class RunningEpoch {

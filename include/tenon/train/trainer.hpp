@@ -56,6 +56,8 @@ class Trainer {
       : step_(model, std::move(optimizer), std::move(loss), options), execution_(model.device()) {}
   Trainer(Model& model, Optimizer optimizer, TrainerOptions options)
       : Trainer(model, std::move(optimizer), Loss{}, options) {}
+  Trainer(Model& model, Optimizer optimizer, Schedule schedule, TrainerOptions options = {})
+      : Trainer(model, std::move(optimizer), Loss{}, with(options, schedule)) {}
   Trainer(Model& model, Optimizer optimizer, Loss loss, Schedule schedule, TrainerOptions options = {})
       : Trainer(model, std::move(optimizer), std::move(loss), with(options, schedule)) {}
 
@@ -180,7 +182,10 @@ class Trainer {
   template <class Data, class OnStep>
   bool epoch(const Data& data, OnStep&& on_step) {
     require_not_evaluating();
+    if (in_epoch_) throw Error("Trainer", "expected no epoch() in on_step of epoch(), got one");
     detail::require_data<Step>(data);
+    detail::require_targets(data);
+    const Flag now(in_epoch_);
     const std::uint64_t n = data.size();
     running_epoch_.begin_or_continue(data, progress().position);
     if (progress().position == 0) step_.require_batch(n);
@@ -225,6 +230,7 @@ class Trainer {
   /// backward().
   template <class Data>
   [[nodiscard]] LossSums evaluate(const Data& data) {
+    detail::require_targets(data);
     return evaluate(data, nullptr);
   }
   /// `on_batch(first sample, outputs)` gets the outputs of every batch in memory of the host. It may return false to stop.
@@ -238,11 +244,7 @@ class Trainer {
                   "overwrite what backward() needs");
     require_not_evaluating();
     model().verify_last_update();  // with the batch that the evaluation will overwrite
-    struct Evaluating {
-      bool& flag;
-      explicit Evaluating(bool& f) : flag(f) { flag = true; }
-      ~Evaluating() { flag = false; }
-    } const now(evaluating_);
+    const Flag now(evaluating_);
     return execution_.evaluate(step_, data, on_batch);
   }
 
@@ -251,6 +253,18 @@ class Trainer {
     o.schedule = schedule;
     return o;
   }
+
+  // True while the object exists.
+  class Flag {
+   public:
+    explicit Flag(bool& flag) : flag_(flag) { flag_ = true; }
+    ~Flag() { flag_ = false; }
+    Flag(const Flag&) = delete;
+    Flag& operator=(const Flag&) = delete;
+
+   private:
+    bool& flag_;
+  };
 
   void require_not_evaluating() const {
     if (evaluating_)
@@ -268,13 +282,17 @@ class Trainer {
   Step step_;
   detail::RunningEpoch running_epoch_;
   execution::For<Step> execution_;
-  bool evaluating_ = false;
+  bool in_epoch_ = false, evaluating_ = false;
 };
 
 template <class Model, class Optimizer>
 Trainer(Model&, Optimizer) -> Trainer<Model, Optimizer, CrossEntropy>;
 template <class Model, class Optimizer>
 Trainer(Model&, Optimizer, TrainerOptions) -> Trainer<Model, Optimizer, CrossEntropy>;
+template <class Model, class Optimizer>
+Trainer(Model&, Optimizer, Schedule) -> Trainer<Model, Optimizer, CrossEntropy>;
+template <class Model, class Optimizer>
+Trainer(Model&, Optimizer, Schedule, TrainerOptions) -> Trainer<Model, Optimizer, CrossEntropy>;
 
 }  // namespace tenon
 

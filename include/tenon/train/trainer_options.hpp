@@ -21,6 +21,7 @@ struct TrainerOptions {
   const TrainerOptions& checked() const {
     detail::check_option("Trainer", "a clip_norm", "of 0 (none) or above", clip_norm, clip_norm >= 0);
     detail::check_option("Trainer", "micro_batches", "of 1 or above", micro_batches, micro_batches >= 1);
+    detail::check_option("Trainer", "steps_per_launch", "of 1 or above", steps_per_launch, steps_per_launch >= 1);
     schedule.check();
     return *this;
   }

@@ -166,7 +166,7 @@ class TrainingStep {
     require_model();
     if (gradients_are_stale_)
       throw Error("Trainer", "expected update() after backward(), got it after a step that has failed");
-    if (model_.awaits_backward() && tree_.count() == 0)
+    if (model_.awaits_backward())
       throw Error("Trainer", "expected update() after backward(), got it after a forward() without backward()");
     const double divide = 1 / tree_.finish(model_);
     guard_->forwarded = 0;
@@ -291,10 +291,11 @@ class TrainingStep {
     return sums;
   }
   void upload_output_gradient(OutputGradient<T> dy) {
+    require_forward();
     const auto to = model_.output_gradient();
-    if (!model_.awaits_backward() || dy.values.size() != to.size())
-      throw Error("Trainer", "expected a gradient of " + std::to_string(to.size()) + " values after forward(), got " +
-                                 std::to_string(dy.values.size()));
+    if (dy.values.size() != to.size())
+      throw Error("Trainer", "expected a gradient of " + std::to_string(to.size()) +
+                                 " values, as the outputs of forward(), got " + std::to_string(dy.values.size()));
     if (to.data) upload(model_.device(), dy.values.data(), to.data, to.size());  // null: the network trains nothing
   }
   void backward_of(OutputGradient<T> dy) {
