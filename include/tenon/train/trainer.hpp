@@ -167,7 +167,8 @@ class Trainer {
   /// Creates now what the first calls of epoch(data) and evaluate(data) would create. On a device that records steps these
   /// are the recordings, which any data set of the same kind and size can use, and the copy of the data in memory of the
   /// device. After that the calls allocate nothing, until an option of the optimizer other than its rate changes. On the
-  /// Cpu it only checks the data. Throws Error if `data` does not fit the network or the loss.
+  /// Cpu it converts the values of Samples, if they have other types. Throws Error if `data` does not fit the network or the
+  /// loss.
   template <class Data>
   void prepare(const Data& data) {
     require_not_evaluating();

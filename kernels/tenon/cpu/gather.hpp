@@ -107,7 +107,7 @@ void gather_image(const Cpu& dev, const Images& from, std::uint64_t index, const
               n.offset[k]);
   };
   constexpr int longest = 256, channels = Normalisation<T>::max_channels;
-  if (planar) {
+  if (planar || c == 1) {
     for (int k = 0; k < c; ++k)
       for (int i = 0; i < h; ++i) gather_line(k, i, y + (k * h + i) * w, 1);
   } else if (w > longest) {

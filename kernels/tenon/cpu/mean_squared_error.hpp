@@ -65,7 +65,7 @@ void mean_squared_error(Cpu& dev, std::type_identity_t<In<T, D...>> y, const std
                         Reduction reduction, Out<T, D...> dy, LossSums* sums) {
   const Chunks chunks(y.size());
   const T factor = static_cast<T>(reduction == Reduction::mean ? 2.0 / static_cast<double>(y.size()) : 2.0);
-  double partial[Chunks::max] = {};
+  double partial[Chunks::max];
   dev.parallel(chunks.count, [&](int chunk, int) {
     const std::size_t begin = chunks.begin(chunk), end = chunks.end(chunk);
 #if TENON_X86

@@ -108,8 +108,11 @@ class StepByStep {
 
   explicit StepByStep(Device& dev) : loader_(dev) {}
 
+  /// Converts and copies the data of a resident set.
   template <class Data>
-  void prepare(Step&, const Data&) {}
+  void prepare(Step& t, const Data& data) {
+    upload_source(t, data);
+  }
 
   /// Called by each advance() and evaluate(), because on_step may have evaluated other data.
   template <class Data>
