@@ -15,6 +15,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <system_error>
 #include <tenon/data/gz.hpp>
 #include <tenon/data/images.hpp>
 #include <vector>
@@ -293,6 +294,16 @@ class Metrics {
   std::string text_;
 };
 
+// Runs f in another thread while this one goes on. If there can be no other thread, runs it when the result is needed.
+template <class F>
+std::shared_future<std::string> start(F f) {
+  try {
+    return std::async(std::launch::async, f).share();
+  } catch (const std::system_error&) {
+    return std::async(std::launch::deferred, f).share();
+  }
+}
+
 // The largest number of steps per launch for which every checkpoint falls between two launches.
 int steps_per_launch(std::uint64_t every) {
   int steps = 64;
@@ -345,9 +356,7 @@ int train(int argc, char** argv) {
                 "expected pictures of 28 x 28 pixels for model " + course.model + ", got " +
                     std::to_string(sets.train.height) + " x " + std::to_string(sets.train.width),
                 choice.folder);
-  // Computed by another thread while this one makes the training.
-  const std::shared_future<std::string> sha256 =
-      std::async(std::launch::async, [&] { return dataset_sha256(sets.train); }).share();
+  const std::shared_future<std::string> sha256 = start([&] { return dataset_sha256(sets.train); });
   if (resumed && metadata_of(*resumed, "data.sha256") != sha256.get())
     throw Error("resume",
                 "expected the training images of the checkpoint, SHA-256 " +

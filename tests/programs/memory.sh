@@ -33,10 +33,10 @@ has "$out" '^memory     problem: expected at least 1 GiB, got 300\.0 MiB: '
 cp -r data large
 { u32 2051; u32 1000000; u32 28; u32 28; } >large/train-images-idx3-ubyte
 truncate -s $((16 + 784000000)) large/train-images-idx3-ubyte
-too_much 300 "\[read_file\] $need 747\.7 MiB; $use \(large/train-images-idx3-ubyte\)\$" "$train" --data large --model mlp
-too_much 300 "\[read_file\] $need 747\.7 MiB; $use \(large/train-images-idx3-ubyte\)\$" \
+too_much 300 "\[load_images\] $need 747\.7 MiB; $use \(large/train-images-idx3-ubyte\)\$" "$train" --data large --model mlp
+too_much 300 "\[load_images\] $need 747\.7 MiB; $use \(large/train-images-idx3-ubyte\)\$" \
   "$evaluate" enough --images large/train-images-idx3-ubyte --json r.json
-too_much 800 "\[load_images\] $need 747\.7 MiB; .* \(large/train-images-idx3-ubyte\)\$" "$train" --data large --model mlp
+too_much 800 "\[load_labels\] expected 1000000 labels, .*" "$train" --data large --model mlp  # the images are there once
 cp -r data dense
 head -c 784000016 large/train-images-idx3-ubyte | gzip -1 >dense/train-images-idx3-ubyte
 too_much 300 "\[inflate_gz\] $need 747\.7 MiB; $use \(dense/train-images-idx3-ubyte\)\$" "$train" --data dense --model mlp

@@ -230,18 +230,18 @@ expect 1 '\[train\] expected a finite output, got NaN or infinity in step 1, fir
 # Follows the advice of the error.
 succeed "${mlp[@]}" --data data --batch 20 --optimizer sgd --lr 1e12 --clip-norm 1e-13
 
-# --- the last step diverges: its weights are finite, the test loss is not, and no file is replaced
+# --- the last step diverges: its weights are finite, its outputs are not, and no file is replaced
 diverges=("${mlp[@]}" --data data --batch 200 --lr 1e30)
-no_test_loss='\[train\] expected a finite test loss, got NaN or infinity in step 1, first in the evaluation after it: lower the learning rate, .*; nothing was saved after it$'
-expect 1 "$no_test_loss" "${diverges[@]}" --out fresh --metrics fresh.jsonl
+no_output='\[train\] expected a finite output, got NaN or infinity in step 1, first in layer 3 \(Linear\): lower the learning rate, .*; nothing was saved, for no good step was made$'
+expect 1 "$no_output" "${diverges[@]}" --out fresh --metrics fresh.jsonl
 [ -z "$(ls fresh fresh.checkpoint 2>/dev/null)" ] || fail "a model that diverged was saved: $(ls)"
 [ ! -s fresh.jsonl ] || fail "metrics of an epoch that failed: $(cat fresh.jsonl)"
 grep -q '^saved' "$out" && fail "reported as saved: $(cat "$out")"
 cp plain.model good && cp plain.model.checkpoint good.checkpoint
-expect 1 "$no_test_loss" "${diverges[@]}" --out good
+expect 1 "$no_output" "${diverges[@]}" --out good
 same good plain.model
 same good.checkpoint plain.model.checkpoint
-expect 1 "$no_test_loss" "${diverges[@]}" --out late --epochs 3
+expect 1 "$no_output" "${diverges[@]}" --out late --epochs 3
 [ ! -e late ] || fail "a model that diverged was saved"
 
 [ -z "$(ls .*.tenon-tmp 2>/dev/null)" ] || fail "half-written files: $(ls -A)"

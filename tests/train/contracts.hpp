@@ -61,7 +61,7 @@ template <class F>
 std::vector<float> two_epochs(F between) {
   const ImageSet set = quarters(44);
   Model<NetOfAll, Device> model(Seed{5}, 8, device<Device>());
-  Trainer trainer(model, Adam{1e-3}, CrossEntropy{}, {.steps_per_launch = 2});
+  Trainer trainer(model, Adam{1e-3}, CrossEntropy{}, TrainerOptions{.steps_per_launch = 2});
   const ImageData data(set);
   for (int epoch = 0; epoch < 2; ++epoch) trainer.epoch(data, [&](const LossSums&) { between(trainer); });
   return weights_of(model);
@@ -644,7 +644,7 @@ TEST_CASE("contracts: after a rollback the next forward() draws the numbers of i
 
 TEST_CASE("contracts: what has no meaning is refused") {
   auto model = make<Plain>();
-  Trainer trainer(model, Sgd{0.1}, Schedule::constant());
+  Trainer trainer(model, Sgd{0.1});
   const Samples<float, int> data(x1, labels, 8);
   SECTION("an empty snapshot") {
     const typename Model<Plain, Device>::Snapshot empty;

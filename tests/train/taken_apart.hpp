@@ -279,7 +279,7 @@ TEST_CASE("taken apart: calls out of order are one error each") {
   trainer.forward(r.x_of(0, 8));
   CHECK_THROWS_AS(trainer.backward(r.y_of(0, 8)), Error);
   CHECK_THROWS_WITH(trainer.accumulate(r.y_of(0, 8)), ContainsSubstring("micro_batches"));
-  trainer.update();
+  CHECK_THROWS_WITH(trainer.update(), ContainsSubstring("after a forward() without backward()"));  // a lost micro-batch
   const Samples<float, std::int32_t> a(r.x, r.y, 16), b(rows(12).x, rows(12).y, 12);
   CHECK_FALSE(trainer.epoch(a, [](const LossSums&) { return false; }));
   CHECK_THROWS_WITH(trainer.epoch(b), ContainsSubstring("abandon_epoch"));

@@ -56,8 +56,6 @@ class Trainer {
       : step_(model, std::move(optimizer), std::move(loss), options), execution_(model.device()) {}
   Trainer(Model& model, Optimizer optimizer, TrainerOptions options)
       : Trainer(model, std::move(optimizer), Loss{}, options) {}
-  Trainer(Model& model, Optimizer optimizer, Schedule schedule, TrainerOptions options = {})
-      : Trainer(model, std::move(optimizer), Loss{}, with(options, schedule)) {}
   Trainer(Model& model, Optimizer optimizer, Loss loss, Schedule schedule, TrainerOptions options = {})
       : Trainer(model, std::move(optimizer), std::move(loss), with(options, schedule)) {}
 
@@ -290,10 +288,6 @@ template <class Model, class Optimizer>
 Trainer(Model&, Optimizer) -> Trainer<Model, Optimizer, CrossEntropy>;
 template <class Model, class Optimizer>
 Trainer(Model&, Optimizer, TrainerOptions) -> Trainer<Model, Optimizer, CrossEntropy>;
-template <class Model, class Optimizer>
-Trainer(Model&, Optimizer, Schedule) -> Trainer<Model, Optimizer, CrossEntropy>;
-template <class Model, class Optimizer>
-Trainer(Model&, Optimizer, Schedule, TrainerOptions) -> Trainer<Model, Optimizer, CrossEntropy>;
 
 }  // namespace tenon
 
