@@ -126,6 +126,20 @@ class Recorded {
         f(batch);
   }
 
+  // What for_each_micro_batch loads.
+  struct Loaded {
+    long long batches = 0;
+    std::uint64_t samples = 0;
+  };
+  static Loaded loaded_of(const Step& t, std::uint64_t samples) {
+    Loaded loaded;
+    for_each_micro_batch(t, samples, [&](int batch) {
+      ++loaded.batches;
+      loaded.samples += static_cast<std::uint64_t>(batch);
+    });
+    return loaded;
+  }
+
   // Restores what the model knows of its last pass, and the step of its micro-batches. A recording changes them but runs
   // nothing.
   class KeepPass {
@@ -174,9 +188,8 @@ class Recorded {
       keep_states(dev, step, static_cast<const T*>(model.states().data), model.saved_states().data,
                   model.states().size);
     const bool micro = samples > static_cast<std::uint64_t>(model.capacity()) || t.options.micro_batches > 1;
-    std::uint64_t loaded = 0;
+    const std::uint64_t loaded = loaded_of(t, samples).samples;
     for_each_micro_batch(t, samples, [&](int batch) {
-      loaded += static_cast<std::uint64_t>(batch);
       by_step_.loader().template gather<Data>(t, step, Pass::training, batch);
       model.launch_forward(batch);
       t.launch_loss(batch, micro ? Reduction::sum : Reduction::mean);
@@ -191,7 +204,7 @@ class Recorded {
                    Span<const T>{model.gradients().data, model.gradients().size}, t.options.clip_norm,
                    detail::unusual_update / t.gain(0), micro, loaded);
     t.launch_update();
-    next_step(dev, training_, model.step_address(), model.sums_address(), micro ? loaded : samples, micro);
+    next_step(dev, training_, model.step_address(), model.sums_address(), loaded, micro);
   }
 
   template <class Data>
@@ -242,12 +255,11 @@ class Recorded {
     download(dev, static_cast<const StepState*>(model.step_address()), &state, 1);
 
     const std::uint64_t made = state.step - control.first_step;
+    const Loaded loaded = loaded_of(t, samples);
     stopped = state.stopped != 0;
-    model.count_steps(static_cast<long long>(made) * micro_batches_of(t, samples));
+    model.count_steps(static_cast<long long>(made) * loaded.batches);
     t.count_updates(made, made * samples);
-    std::uint64_t loaded = 0;
-    for_each_micro_batch(t, samples, [&](int batch) { loaded += static_cast<std::uint64_t>(batch); });
-    t.skipped += made * (samples - loaded);
+    t.skipped += made * (samples - loaded.samples);
     if (stopped) {
       const T* const saved = model.saved_states().data;
       copy(dev, saved, model.states().data, model.states().size);
@@ -255,12 +267,6 @@ class Recorded {
     t.finish_update();
     return control.sums;
   }
-  static long long micro_batches_of(const Step& t, std::uint64_t samples) {
-    long long n = 0;
-    for_each_micro_batch(t, samples, [&](int) { ++n; });
-    return n;
-  }
-
   using EpochState = kernels::EpochState;
 
   StepByStep<Step> by_step_;
