@@ -177,7 +177,6 @@ class TrainingStep {
       options.schedule.require_step(static_cast<std::int64_t>(progress().step));
     });
     StepState state = state_of_batch();
-    state.learning_rate = rate_at(progress().step);
     state.gradient_scale = divide * clip;
     model_.set_step_state(state);
     model_.publish_step_state();
@@ -203,9 +202,7 @@ class TrainingStep {
     try {
       return f();
     } catch (...) {
-      model_.restore_states();
-      forget();
-      gradients_are_stale_ = true;
+      give_up();
       throw;
     }
   }
@@ -271,6 +268,12 @@ class TrainingStep {
   }
 
  private:
+  // Ends a step that has failed.
+  void give_up() {
+    model_.restore_states();
+    forget();
+    gradients_are_stale_ = true;
+  }
   // Checks the loss before anything depends on it.
   LossSums loss_and_backward(Reduction reduction) {
     require_forward();
@@ -280,9 +283,7 @@ class TrainingStep {
     const LossSums sums = model_.read_sums();
     if (!math::is_finite(sums.loss_sum) || !math::is_finite(sums.weight_sum)) {
       const std::string layer = model_.first_non_finite(model_.batch());
-      model_.restore_states();
-      forget();
-      gradients_are_stale_ = true;
+      give_up();
       const std::uint64_t step = progress().step + 1;
       if (guard_->on_probation()) guard_->rollback();
       throw NonFinite("loss", step, layer.empty() ? "the loss" : layer);
