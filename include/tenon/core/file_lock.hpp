@@ -174,8 +174,10 @@ inline bool write_all(const Fd& fd, Bytes bytes) {  // errno has the reason if t
 }  // namespace detail
 
 /// Holds the right to write a file until it is destroyed. A child made by fork() holds nothing of its own: its copy of the
-/// object removes no lock, and the lock lasts until the parent's object and the child's copy are both gone. If the file system has locks, the constructor throws Error while
-/// another FileLock for the same file exists, in this process or another one.
+/// object removes no lock, and the lock lasts until the parent's object and the child's copy are both gone.
+///
+/// If the file system has locks, the constructor throws Error while another FileLock for the same file exists, in this
+/// process or another one.
 ///
 /// The constructor also throws Error for everything that would make a later write fail: no folder, no permission, a path
 /// that is a folder or a mount point, a file system that cannot create, write or rename files. The next holder takes over

@@ -664,8 +664,7 @@ class Model {
     return batch;
   }
 
-  detail::ModelObservers
-      observers_;  // the first member: a move settles updates while the model it moves from is complete
+  detail::ModelObservers observers_;  // the first member: a move settles updates while the other model is complete
   Device device_;
   Seed seed_;
   int capacity_;
