@@ -27,11 +27,6 @@ inline void check_adam(const char* name, double beta1, double beta2, double epsi
                weight_decay >= 0 && math::is_finite(weight_decay));
 }
 
-/// A decoupled decay of more than a whole weight makes it grow. Adam adds its decay to the gradient, whose size it divides.
-inline double adam_gain(double decay_of_rate) {
-  return decay_of_rate > 1 ? std::numeric_limits<double>::infinity() : 1;
-}
-
 }  // namespace detail
 
 /// Weight decay is a penalty in the gradient. By default (see `decay`) it applies to every parameter.
@@ -71,7 +66,8 @@ struct AdamW {
 
   bool operator==(const AdamW&) const = default;
   void check() const { detail::check_adam("AdamW", beta1, beta2, epsilon, weight_decay); }
-  double gain(double rate) const { return detail::adam_gain(rate * weight_decay); }
+  /// A decay of more than a whole weight makes it grow. (Adam adds its decay to the gradient, which it divides by its size.)
+  double gain(double rate) const { return rate * weight_decay > 1 ? std::numeric_limits<double>::infinity() : 1; }
   bool decays_everything() const { return decay == Decay::everything; }
 
   template <class T>

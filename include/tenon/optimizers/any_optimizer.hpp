@@ -52,14 +52,7 @@ class VariantOptimizer {
         chosen_);
   }
   double gain(double rate) const {
-    return std::visit(
-        [&](const auto& o) {
-          if constexpr (requires { o.gain(rate); })
-            return static_cast<double>(o.gain(rate));
-          else
-            return 1.0;
-        },
-        chosen_);
+    return std::visit([&](const auto& o) { return detail::gain_of(o, rate); }, chosen_);
   }
   bool decays_everything() const {
     return std::visit([](const auto& o) { return o.decays_everything(); }, chosen_);

@@ -45,6 +45,15 @@ concept Optimizer = std::copyable<O> && std::equality_comparable<O> && requires(
 
 namespace detail {
 
+/// optimizer.gain(rate), or 1 if the optimizer has no such member.
+template <class O>
+double gain_of(const O& optimizer, [[maybe_unused]] double rate) {
+  if constexpr (requires { optimizer.gain(rate); })
+    return optimizer.gain(rate);
+  else
+    return 1;
+}
+
 template <class O>
 concept HasRate = requires(O o) {
   { o.lr } -> std::same_as<double&>;
@@ -54,10 +63,15 @@ concept HasStates = requires {
   { O::states } -> std::convertible_to<int>;
 };
 template <class O>
-concept HasStateNames = O::states == 0 || requires {
+concept NamesStates = requires {
   O::state_names[0];
-}
-|| requires(const O& o) { o.used_states(); };
+};
+template <class O>
+concept NamesUsedStates = requires(const O& o) {
+  o.used_states();
+};
+template <class O>
+concept HasStateNames = O::states == 0 || NamesStates<O> || NamesUsedStates<O>;
 template <class O>
 concept HasDecay = requires(const O& o) {
   { o.decays_everything() } -> std::convertible_to<bool>;

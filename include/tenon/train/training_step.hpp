@@ -239,12 +239,7 @@ class TrainingStep {
       throw Error("Trainer", "expected at most " + std::to_string(Progress::max_steps) + " steps, got one more");
   }
   /// By how much an update may be larger than learning rate * (1 + norm of the gradient) (optimizers/optimizer.hpp).
-  double gain([[maybe_unused]] double learning_rate) const {
-    if constexpr (requires { optimizer.gain(learning_rate); })
-      return optimizer.gain(learning_rate);
-    else
-      return 1;
-  }
+  double gain(double learning_rate) const { return gain_of(optimizer, learning_rate); }
   void require_model() const {
     if (!guard_->attached())
       throw Error("Trainer",
